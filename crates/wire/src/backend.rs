@@ -1,0 +1,393 @@
+//! PostgreSQL's answers: what the bodies of its frames say. PostgreSQL manual, "Message Formats", "Error Fields".
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::Error;
+use crate::frame::Reader;
+
+/// The tags of backend frames that a pipeline can bring.
+pub mod tag {
+    /// ParseComplete.
+    pub const PARSE_COMPLETE: u8 = b'1';
+    /// BindComplete.
+    pub const BIND_COMPLETE: u8 = b'2';
+    /// CloseComplete.
+    pub const CLOSE_COMPLETE: u8 = b'3';
+    /// NotificationResponse.
+    pub const NOTIFICATION: u8 = b'A';
+    /// CommandComplete.
+    pub const COMMAND_COMPLETE: u8 = b'C';
+    /// DataRow.
+    pub const DATA_ROW: u8 = b'D';
+    /// ErrorResponse.
+    pub const ERROR: u8 = b'E';
+    /// CopyInResponse.
+    pub const COPY_IN: u8 = b'G';
+    /// CopyOutResponse.
+    pub const COPY_OUT: u8 = b'H';
+    /// EmptyQueryResponse.
+    pub const EMPTY_QUERY: u8 = b'I';
+    /// BackendKeyData.
+    pub const BACKEND_KEY: u8 = b'K';
+    /// NoticeResponse.
+    pub const NOTICE: u8 = b'N';
+    /// ParameterStatus.
+    pub const PARAMETER_STATUS: u8 = b'S';
+    /// RowDescription.
+    pub const ROW_DESCRIPTION: u8 = b'T';
+    /// CopyBothResponse.
+    pub const COPY_BOTH: u8 = b'W';
+    /// ReadyForQuery.
+    pub const READY: u8 = b'Z';
+    /// CopyDone.
+    pub const COPY_DONE: u8 = b'c';
+    /// CopyData.
+    pub const COPY_DATA: u8 = b'd';
+    /// NoData.
+    pub const NO_DATA: u8 = b'n';
+    /// PortalSuspended.
+    pub const PORTAL_SUSPENDED: u8 = b's';
+    /// ParameterDescription.
+    pub const PARAMETER_DESCRIPTION: u8 = b't';
+}
+
+/// One column of a result, as RowDescription gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name; not unique within a result.
+    pub name: String,
+    /// The OID of the table, or 0 where the column is none of a table.
+    pub table_oid: u32,
+    /// The number of the column in its table, from 1, or 0.
+    pub column: i16,
+    /// The OID of the type; for a domain that of its base type.
+    pub type_oid: u32,
+    /// The size of the type in bytes; −1 varying, −2 a C string.
+    pub type_size: i16,
+    /// The type modifier, −1 where there is none.
+    pub type_modifier: i32,
+    /// 0 text, 1 binary.
+    pub format: i16,
+}
+
+/// Reads a RowDescription body.
+///
+/// # Errors
+/// When the body is not one.
+pub fn row_description(body: &[u8]) -> Result<Vec<Field>, Error> {
+    let mut reader = Reader::new(body);
+    let count = reader.u16("the number of columns")?;
+    // A column takes 19 bytes at least, so the body bounds what is allocated.
+    let mut fields = Vec::with_capacity(usize::from(count).min(body.len() / 19));
+    for _ in 0..count {
+        fields.push(Field {
+            name: reader.string("a column name")?.to_owned(),
+            table_oid: reader.u32("a table OID")?,
+            column: reader.i16("a column number")?,
+            type_oid: reader.u32("a type OID")?,
+            type_size: reader.i16("a type size")?,
+            type_modifier: reader.i32("a type modifier")?,
+            format: reader.i16("a format")?,
+        });
+    }
+    reader.end("RowDescription")?;
+    Ok(fields)
+}
+
+/// The values of a DataRow body, in order; each is `None` for NULL.
+#[derive(Clone)]
+pub struct Values<'a> {
+    reader: Reader<'a>,
+    left: u16,
+}
+
+impl<'a> Values<'a> {
+    /// Starts reading a DataRow body.
+    ///
+    /// # Errors
+    /// When the body is too short to hold its count.
+    pub fn new(body: &'a [u8]) -> Result<Values<'a>, Error> {
+        let mut reader = Reader::new(body);
+        let left = reader.u16("the number of values")?;
+        Ok(Values { reader, left })
+    }
+
+    /// How many values are left.
+    pub fn remaining(&self) -> u16 {
+        self.left
+    }
+
+    /// Nothing may follow the last value.
+    pub(crate) fn end(&self) -> Result<(), Error> {
+        self.reader.end("DataRow")
+    }
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Result<Option<&'a [u8]>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let value = self.reader.value("a value");
+        if value.is_err() {
+            self.left = 0;
+        }
+        Some(value)
+    }
+}
+
+/// A DataRow that owns its bytes and knows where its values lie.
+#[derive(Clone)]
+pub struct DataRow {
+    body: Bytes,
+    // Start and length of each value in `body`; a length of −1 is NULL.
+    values: Box<[(u32, i32)]>,
+}
+
+impl DataRow {
+    /// Reads a DataRow body; the values stay where they are.
+    ///
+    /// # Errors
+    /// When the body is not a DataRow, or is over 2 GiB.
+    pub fn parse(body: Bytes) -> Result<DataRow, Error> {
+        if i32::try_from(body.len()).is_err() {
+            return Err(Error::too_large(0, "a DataRow", body.len(), i32::MAX as usize));
+        }
+        let mut reader = Reader::new(&body);
+        let count = usize::from(reader.u16("the number of values")?);
+        let mut values = Vec::with_capacity(count.min(body.len() / 4));
+        for _ in 0..count {
+            let start = reader.at() + 4;
+            let value = reader.value("a value")?;
+            let start = u32::try_from(start).expect("the body is under 2 GiB");
+            let len = value.map_or(-1, |value| i32::try_from(value.len()).expect("the body is under 2 GiB"));
+            values.push((start, len));
+        }
+        reader.end("DataRow")?;
+        Ok(DataRow { body, values: values.into_boxed_slice() })
+    }
+
+    /// How many values the row has.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether the row has no values, as that of `select` without columns.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The bytes of a value: `None` beyond the last column, `Some(None)` for NULL.
+    pub fn value(&self, index: usize) -> Option<Option<&[u8]>> {
+        self.values.get(index).map(|_| self.range(index).and_then(|range| self.body.get(range)))
+    }
+
+    /// The body that the values lie in.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    fn range(&self, index: usize) -> Option<Range<usize>> {
+        let &(start, len) = self.values.get(index)?;
+        let len = usize::try_from(len).ok()?;
+        Some(start as usize..start as usize + len)
+    }
+}
+
+impl fmt::Debug for DataRow {
+    /// Shows no value: they may be secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "DataRow({} values, {} bytes)", self.len(), self.body.len())
+    }
+}
+
+/// A command tag, as CommandComplete gives it: `SELECT 5`, `INSERT 0 1`, `CREATE TABLE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandTag(String);
+
+impl CommandTag {
+    /// Reads a CommandComplete body.
+    ///
+    /// # Errors
+    /// When the body is not one.
+    pub fn parse(body: &[u8]) -> Result<CommandTag, Error> {
+        let mut reader = Reader::new(body);
+        let text = reader.string("the command tag")?;
+        reader.end("CommandComplete")?;
+        Ok(CommandTag(text.to_owned()))
+    }
+
+    /// The whole tag.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The command without its numbers: `SELECT`, `INSERT`, `CREATE TABLE`.
+    pub fn command(&self) -> &str {
+        let end = self.0.find(|character: char| character.is_ascii_digit()).unwrap_or(self.0.len());
+        self.0.get(..end).unwrap_or_default().trim_end()
+    }
+
+    /// The rows selected, inserted, updated, deleted, merged, moved, fetched or copied; `None` for other commands.
+    pub fn rows(&self) -> Option<u64> {
+        let (_, last) = self.0.rsplit_once(' ')?;
+        last.parse().ok()
+    }
+}
+
+/// The transaction status of a ReadyForQuery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// `I`: in no transaction.
+    Idle,
+    /// `T`: in a transaction block.
+    Transaction,
+    /// `E`: in a failed transaction block.
+    Failed,
+}
+
+impl TransactionStatus {
+    /// Reads a ReadyForQuery body.
+    ///
+    /// # Errors
+    /// When the body is not one.
+    pub fn parse(body: &[u8]) -> Result<TransactionStatus, Error> {
+        match body {
+            b"I" => Ok(TransactionStatus::Idle),
+            b"T" => Ok(TransactionStatus::Transaction),
+            b"E" => Ok(TransactionStatus::Failed),
+            _ => Err(Error::malformed(0, "ReadyForQuery says neither I nor T nor E")),
+        }
+    }
+}
+
+/// An ErrorResponse or NoticeResponse with every field that PostgreSQL sent.
+///
+/// `Display` shows severity, message and SQLSTATE: no detail, which may quote values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ErrorResponse {
+    fields: Vec<(u8, String)>,
+}
+
+macro_rules! text_fields {
+    ($($(#[$doc:meta])* $name:ident $code:literal;)*) => {
+        $($(#[$doc])* pub fn $name(&self) -> Option<&str> { self.field($code) })*
+    };
+}
+
+impl ErrorResponse {
+    /// Reads an ErrorResponse or NoticeResponse body.
+    ///
+    /// # Errors
+    /// When the body is not one.
+    pub fn parse(body: &[u8]) -> Result<ErrorResponse, Error> {
+        let mut reader = Reader::new(body);
+        let mut fields = Vec::new();
+        loop {
+            match reader.u8("a field code")? {
+                0 => break,
+                code => fields.push((code, reader.string("an error field")?.to_owned())),
+            }
+        }
+        reader.end("ErrorResponse")?;
+        Ok(ErrorResponse { fields })
+    }
+
+    /// A field by its code (PostgreSQL manual, "Error and Notice Message Fields").
+    pub fn field(&self, code: u8) -> Option<&str> {
+        self.fields.iter().find(|(found, _)| *found == code).map(|(_, text)| text.as_str())
+    }
+
+    /// All fields with their codes, as PostgreSQL sent them.
+    pub fn fields(&self) -> impl Iterator<Item = (u8, &str)> {
+        self.fields.iter().map(|(code, text)| (*code, text.as_str()))
+    }
+
+    /// `ERROR`, `FATAL`, `PANIC`, or of a notice `WARNING`, `NOTICE`, …; never translated.
+    pub fn severity(&self) -> &str {
+        self.field(b'V').or_else(|| self.field(b'S')).unwrap_or("ERROR")
+    }
+
+    /// The SQLSTATE, five characters; `XX000` where the server sent none.
+    pub fn code(&self) -> &str {
+        self.field(b'C').unwrap_or("XX000")
+    }
+
+    /// The message, one line as a rule.
+    pub fn message(&self) -> &str {
+        self.field(b'M').unwrap_or("PostgreSQL sent an error without a message")
+    }
+
+    text_fields! {
+        /// More about the problem; may quote values.
+        detail b'D';
+        /// What to do about it.
+        hint b'H';
+        /// The text of a command that the server generated.
+        internal_query b'q';
+        /// Where it happened, one line a call.
+        context b'W';
+        /// The schema that the error is about.
+        schema b's';
+        /// The table that the error is about.
+        table b't';
+        /// The column that the error is about.
+        column b'c';
+        /// The data type that the error is about.
+        data_type b'd';
+        /// The constraint that was violated.
+        constraint b'n';
+        /// The file of PostgreSQL's source that reported it.
+        file b'F';
+        /// The routine of PostgreSQL's source that reported it.
+        routine b'R';
+    }
+
+    /// The position in the statement, in characters, from 1.
+    pub fn position(&self) -> Option<u32> {
+        self.field(b'P')?.parse().ok()
+    }
+
+    /// The position in [`internal_query`](Self::internal_query), in characters, from 1.
+    pub fn internal_position(&self) -> Option<u32> {
+        self.field(b'p')?.parse().ok()
+    }
+
+    /// The line of [`file`](Self::file).
+    pub fn line(&self) -> Option<u32> {
+        self.field(b'L')?.parse().ok()
+    }
+}
+
+impl fmt::Display for ErrorResponse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {} (SQLSTATE {})", self.severity(), self.message(), self.code())
+    }
+}
+
+impl fmt::Debug for ErrorResponse {
+    /// As `Display`: a detail may quote values.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ErrorResponse({self})")
+    }
+}
+
+impl std::error::Error for ErrorResponse {}
+
+/// Appends an ErrorResponse frame of the endpoint's own, for an error that PostgreSQL did not send.
+pub fn write_error(out: &mut Vec<u8>, sqlstate: &str, message: &str, hint: Option<&str>) {
+    crate::frame::write(out, tag::ERROR, |out| {
+        let hint = hint.map(|hint| (b'H', hint));
+        let fields = [(b'S', "ERROR"), (b'V', "ERROR"), (b'C', sqlstate), (b'M', message)];
+        for (code, text) in fields.into_iter().chain(hint) {
+            out.push(code);
+            // A zero byte would end the field early.
+            out.extend(text.bytes().filter(|&byte| byte != 0));
+            out.push(0);
+        }
+        out.push(0);
+    });
+}

@@ -1,0 +1,290 @@
+//! One column of one block: its kind and its values.
+
+use super::{Column, timestamp};
+use crate::representation::Strings;
+
+/// How a column is written, with its number on the wire.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text = 0,
+    Bool = 1,
+    Int32 = 2,
+    Uint32 = 3,
+    Float64 = 4,
+    Timestamp = 5,
+    Json = 6,
+    Bytea = 7,
+    Int64 = 8,
+}
+
+/// The longest string that stands in an arena, in bytes. Longer ones are decoded alone: a string cut out of a large
+/// one is slow in the caller's `JSON.stringify`.
+const SHORT: usize = 252;
+const WIDE: u8 = 253;
+const LONG: u8 = 254;
+const NULL: u8 = 255;
+
+/// The short strings of a block.
+#[derive(Default)]
+pub(super) struct Arenas {
+    ascii: Vec<u8>,
+    wide: Vec<u8>,
+    encoding: u8,
+}
+
+impl Arenas {
+    pub(super) fn start(&mut self, strings: Strings) {
+        self.ascii.clear();
+        self.wide.clear();
+        self.encoding = code(strings);
+    }
+
+    /// Appends the lengths and bytes of both arenas.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        length(out, self.ascii.len());
+        length(out, self.wide.len());
+        out.push(self.encoding);
+        out.extend_from_slice(&self.ascii);
+        out.extend_from_slice(&self.wide);
+    }
+
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        self.ascii.shrink_to(bytes);
+        self.wide.shrink_to(bytes);
+    }
+}
+
+/// Appends a column; one with a value that does not fit its kind becomes text.
+pub(super) fn write(
+    kind: Kind,
+    column: &Column<'_>,
+    strings: Strings,
+    arenas: &mut Arenas,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    out.push(kind as u8);
+    let fits = match kind {
+        Kind::Text => None,
+        Kind::Bool => bools(column, out),
+        Kind::Int32 => numbers(column, out, |text| integer(text)?.try_into().ok().map(i32::to_le_bytes)),
+        Kind::Uint32 => numbers(column, out, |text| integer(text)?.try_into().ok().map(u32::to_le_bytes)),
+        Kind::Int64 => numbers(column, out, |text| integer(text).map(i64::to_le_bytes)),
+        Kind::Float64 => numbers(column, out, |text| float(text).map(f64::to_le_bytes)),
+        Kind::Timestamp => timestamps(column, out),
+        Kind::Json => {
+            json(column, strings, out);
+            Some(())
+        }
+        Kind::Bytea => bytea(column, out),
+    };
+    if fits.is_none() {
+        out.truncate(start);
+        out.push(Kind::Text as u8);
+        text(column, strings, arenas, out);
+    }
+}
+
+fn text(column: &Column<'_>, strings: Strings, arenas: &mut Arenas, out: &mut Vec<u8>) {
+    let codes = out.len();
+    out.resize(codes + column.rows(), NULL);
+    for (row, value) in column.iter().enumerate() {
+        let Some(value) = value else { continue };
+        let code = match u8::try_from(value.len()) {
+            Ok(len) if value.len() <= SHORT && value.is_ascii() => {
+                arenas.ascii.extend_from_slice(value);
+                len
+            }
+            Ok(_) if value.len() <= SHORT => {
+                let value = String::from_utf8_lossy(value);
+                let units = value.chars().map(char::len_utf16).sum::<usize>();
+                let units = u16::try_from(units).expect("at most 252 bytes are at most 252 units");
+                out.extend_from_slice(&units.to_le_bytes());
+                extend(&mut arenas.wide, &value, strings);
+                WIDE
+            }
+            _ => {
+                long(value, strings, out);
+                LONG
+            }
+        };
+        if let Some(place) = out.get_mut(codes + row) {
+            *place = code;
+        }
+    }
+}
+
+/// Appends an encoding, a length and text of any length that is decoded alone.
+fn long(value: &[u8], strings: Strings, out: &mut Vec<u8>) {
+    if value.is_ascii() || strings == Strings::Utf8 {
+        let value = String::from_utf8_lossy(value);
+        out.push(code(Strings::Utf8));
+        length(out, value.len());
+        out.extend_from_slice(value.as_bytes());
+    } else {
+        let value = String::from_utf8_lossy(value);
+        out.push(code(strings));
+        let place = out.len();
+        length(out, 0);
+        extend(out, &value, strings);
+        let len = u32::try_from(out.len() - place - 4).expect("a row is under 2 GiB");
+        if let Some(place) = out.get_mut(place..place + 4) {
+            place.copy_from_slice(&len.to_le_bytes());
+        }
+    }
+}
+
+fn bools(column: &Column<'_>, out: &mut Vec<u8>) -> Option<()> {
+    for value in column.iter() {
+        out.push(match value {
+            Some(b"f") => 0,
+            Some(b"t") => 1,
+            None => 2,
+            Some(_) => return None,
+        });
+    }
+    Some(())
+}
+
+fn numbers<const N: usize>(
+    column: &Column<'_>,
+    out: &mut Vec<u8>,
+    read: impl Fn(&[u8]) -> Option<[u8; N]>,
+) -> Option<()> {
+    let has_nulls = column.iter().any(|value| value.is_none());
+    out.push(u8::from(has_nulls));
+    if has_nulls {
+        out.extend(column.iter().map(|value| u8::from(value.is_none())));
+    }
+    out.reserve(column.rows() * N);
+    for value in column.iter() {
+        out.extend_from_slice(&match value {
+            None => [0; N],
+            Some(value) => read(value)?,
+        });
+    }
+    Some(())
+}
+
+fn timestamps(column: &Column<'_>, out: &mut Vec<u8>) -> Option<()> {
+    out.reserve(column.rows() * 8);
+    for value in column.iter() {
+        let value = match value {
+            None => f64::NAN,
+            Some(text) => timestamp::milliseconds(text)?,
+        };
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+    Some(())
+}
+
+fn json(column: &Column<'_>, strings: Strings, out: &mut Vec<u8>) {
+    let mut array = Vec::with_capacity(column.values.len() / column.width + 16 * column.rows());
+    let mut separator = b'[';
+    for value in column.iter() {
+        array.push(separator);
+        array.extend_from_slice(value.unwrap_or(b"null"));
+        separator = b',';
+    }
+    array.push(b']');
+    long(&array, strings, out);
+}
+
+fn bytea(column: &Column<'_>, out: &mut Vec<u8>) -> Option<()> {
+    let lengths = out.len();
+    out.resize(lengths + 4 * column.rows(), 0xff);
+    for (row, value) in column.iter().enumerate() {
+        let Some(value) = value else { continue };
+        let start = out.len();
+        unescape(value, out)?;
+        let len = u32::try_from(out.len() - start).expect("a row is under 2 GiB");
+        let place = lengths + 4 * row;
+        if let Some(place) = out.get_mut(place..place + 4) {
+            place.copy_from_slice(&len.to_le_bytes());
+        }
+    }
+    Some(())
+}
+
+/// Reads both of PostgreSQL's output formats of bytea, hex and escape (manual, "Binary Data Types").
+fn unescape(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    if let Some(hex) = text.strip_prefix(b"\\x") {
+        if hex.len() % 2 != 0 {
+            return None;
+        }
+        for pair in hex.as_chunks::<2>().0 {
+            out.push(hex_digit(pair[0])? << 4 | hex_digit(pair[1])?);
+        }
+        return Some(());
+    }
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = match (byte, tail) {
+            (b'\\', [b'\\', tail @ ..]) => {
+                out.push(b'\\');
+                tail
+            }
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                tail
+            }
+            (b'\\', _) => return None,
+            _ => {
+                out.push(byte);
+                tail
+            }
+        };
+    }
+    Some(())
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Reads a whole number of up to 18 digits quickly, longer ones with care.
+fn integer(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let mut value: i64 = 0;
+    for &digit in digits {
+        let digit = i64::from(digit.checked_sub(b'0').filter(|digit| *digit <= 9)?);
+        // Counting downwards reaches the smallest i64, too.
+        value = value.checked_mul(10)?.checked_sub(digit)?;
+    }
+    if negative { Some(value) } else { value.checked_neg() }
+}
+
+fn float(text: &[u8]) -> Option<f64> {
+    // Rust reads PostgreSQL's `NaN`, `Infinity` and `-Infinity`, too.
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn code(strings: Strings) -> u8 {
+    match strings {
+        Strings::Utf8 => 0,
+        Strings::Utf16 => 1,
+    }
+}
+
+fn extend(out: &mut Vec<u8>, text: &str, strings: Strings) {
+    match strings {
+        Strings::Utf8 => out.extend_from_slice(text.as_bytes()),
+        Strings::Utf16 => out.extend(text.encode_utf16().flat_map(u16::to_le_bytes)),
+    }
+}
+
+fn length(out: &mut Vec<u8>, len: usize) {
+    let len = u32::try_from(len).expect("a row is under 2 GiB");
+    out.extend_from_slice(&len.to_le_bytes());
+}
