@@ -1,0 +1,10 @@
+//! What the tests, the demo and the benchmarks stand on: a PostgreSQL server, a gateway in front of it, and a proxy
+//! between the two that counts round trips and makes faults.
+
+mod database;
+mod proxy;
+mod recorder;
+
+pub use database::{Database, installation, postgres};
+pub use proxy::{CountingProxy, Faults};
+pub use recorder::{CANCEL_REQUEST, Connection, Flight, SSL_REQUEST, STARTUP};
