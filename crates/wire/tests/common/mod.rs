@@ -1,0 +1,198 @@
+//! A plain reader of column blocks, written from PROTOCOL.md alone: what the encoder is checked against.
+
+use onetrip_wire::frame::{self, Limits};
+
+/// A value as a block gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Text(String),
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    /// Milliseconds since 1970.
+    Timestamp(f64),
+    /// An element of the JSON array, as text.
+    Json(String),
+    Bytes(Vec<u8>),
+}
+
+/// The rows of all blocks of an answer, and the tags of all its messages.
+pub fn read(answer: &[u8]) -> (Vec<Vec<Value>>, Vec<u8>) {
+    let (mut rows, mut tags, mut columns, mut rest) = (Vec::new(), Vec::new(), 0, answer);
+    while let Some(message) = frame::first(rest, &Limits::default()).unwrap() {
+        tags.push(message.tag);
+        match message.tag {
+            b'F' => {
+                let fields: serde_json::Value = serde_json::from_slice(message.body).unwrap();
+                columns = fields.as_array().unwrap().len();
+            }
+            b'B' => rows.extend(block(message.body, columns)),
+            _ => {}
+        }
+        rest = &rest[message.frame_len()..];
+    }
+    assert!(rest.is_empty(), "{} bytes are no message", rest.len());
+    (rows, tags)
+}
+
+fn block(body: &[u8], columns: usize) -> Vec<Vec<Value>> {
+    let mut at = Cursor { rest: body };
+    let rows = at.u32() as usize;
+    let (ascii_len, wide_len, encoding) = (at.u32() as usize, at.u32() as usize, at.u8());
+    let ascii = String::from_utf8(at.take(ascii_len).to_vec()).unwrap();
+    assert!(ascii.is_ascii());
+    let wide: Vec<u16> = text(encoding, at.take(wide_len)).encode_utf16().collect();
+    let mut arenas = Arenas { ascii: &ascii, wide: &wide };
+    let mut table = vec![Vec::with_capacity(columns); rows];
+    for _ in 0..columns {
+        for (row, value) in column(&mut at, rows, &mut arenas).into_iter().enumerate() {
+            table[row].push(value);
+        }
+    }
+    assert!(
+        at.rest.is_empty() && arenas.ascii.is_empty() && arenas.wide.is_empty(),
+        "a block leaves nothing over"
+    );
+    table
+}
+
+struct Arenas<'a> {
+    ascii: &'a str,
+    wide: &'a [u16],
+}
+
+fn column(at: &mut Cursor<'_>, rows: usize, arenas: &mut Arenas<'_>) -> Vec<Value> {
+    match at.u8() {
+        0 => at.take(rows).iter().map(|&code| string(code, at, arenas)).collect(),
+        1 => at
+            .take(rows)
+            .iter()
+            .map(|&code| [Value::Bool(false), Value::Bool(true), Value::Null][code as usize].clone())
+            .collect(),
+        2 => at.numbers(rows, |bytes| Value::Integer(i32::from_le_bytes(bytes).into())),
+        3 => at.numbers(rows, |bytes| Value::Integer(u32::from_le_bytes(bytes).into())),
+        4 => at.numbers(rows, |bytes| Value::Float(f64::from_le_bytes(bytes))),
+        5 => (0..rows)
+            .map(|_| f64::from_le_bytes(at.take(8).try_into().unwrap()))
+            .map(
+                |milliseconds| {
+                    if milliseconds.is_nan() { Value::Null } else { Value::Timestamp(milliseconds) }
+                },
+            )
+            .collect(),
+        6 => {
+            let (encoding, len) = (at.u8(), at.u32() as usize);
+            let array: Vec<Box<serde_json::value::RawValue>> =
+                serde_json::from_str(&text(encoding, at.take(len))).unwrap();
+            array.iter().map(|element| Value::Json(element.get().to_owned())).collect()
+        }
+        7 => {
+            let lengths: Vec<Option<usize>> =
+                (0..rows).map(|_| at.u32().cast_signed().try_into().ok()).collect();
+            let bytes =
+                |len: Option<usize>| len.map_or(Value::Null, |len| Value::Bytes(at.take(len).to_vec()));
+            lengths.into_iter().map(bytes).collect()
+        }
+        8 => at.numbers(rows, |bytes| Value::Integer(i64::from_le_bytes(bytes))),
+        kind => panic!("kind {kind}"),
+    }
+}
+
+fn string(code: u8, at: &mut Cursor<'_>, arenas: &mut Arenas<'_>) -> Value {
+    Value::Text(match code {
+        255 => return Value::Null,
+        254 => {
+            let (encoding, len) = (at.u8(), at.u32() as usize);
+            text(encoding, at.take(len))
+        }
+        253 => {
+            let units = u16::from_le_bytes(at.take(2).try_into().unwrap()) as usize;
+            let (value, rest) = arenas.wide.split_at(units);
+            arenas.wide = rest;
+            String::from_utf16(value).unwrap()
+        }
+        len => {
+            let (value, rest) = arenas.ascii.split_at(len as usize);
+            arenas.ascii = rest;
+            value.to_owned()
+        }
+    })
+}
+
+fn text(encoding: u8, bytes: &[u8]) -> String {
+    match encoding {
+        0 => String::from_utf8(bytes.to_vec()).unwrap(),
+        1 => {
+            let units: Vec<u16> =
+                bytes.as_chunks::<2>().0.iter().map(|&pair| u16::from_le_bytes(pair)).collect();
+            String::from_utf16(&units).unwrap()
+        }
+        _ => panic!("encoding {encoding}"),
+    }
+}
+
+struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: usize) -> &'a [u8] {
+        let (bytes, rest) = self.rest.split_at(len);
+        self.rest = rest;
+        bytes
+    }
+
+    fn u8(&mut self) -> u8 {
+        self.take(1)[0]
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take(4).try_into().unwrap())
+    }
+
+    fn numbers<const N: usize>(&mut self, rows: usize, read: impl Fn([u8; N]) -> Value) -> Vec<Value> {
+        let nulls = if self.u8() == 1 { self.take(rows) } else { &[] };
+        let values: Vec<Value> = (0..rows).map(|_| read(self.take(N).try_into().unwrap())).collect();
+        values
+            .into_iter()
+            .enumerate()
+            .map(|(row, value)| if nulls.get(row) == Some(&1) { Value::Null } else { value })
+            .collect()
+    }
+}
+
+/// Appends a frame.
+pub fn push_frame(out: &mut Vec<u8>, tag: u8, body: &[u8]) {
+    out.push(tag);
+    out.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+    out.extend_from_slice(body);
+}
+
+/// Appends a RowDescription of columns with these names and type OIDs, in text format.
+pub fn push_fields(out: &mut Vec<u8>, columns: &[(&str, u32)]) {
+    let mut body = u16::try_from(columns.len()).unwrap().to_be_bytes().to_vec();
+    for (name, oid) in columns {
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(&[0; 7]);
+        body.extend_from_slice(&oid.to_be_bytes());
+        body.extend_from_slice(&[0xff; 6]);
+        body.extend_from_slice(&[0; 2]);
+    }
+    push_frame(out, b'T', &body);
+}
+
+/// Appends a DataRow.
+pub fn push_row(out: &mut Vec<u8>, values: &[Option<&[u8]>]) {
+    let mut body = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
+    for value in values {
+        match value {
+            None => body.extend_from_slice(&(-1i32).to_be_bytes()),
+            Some(value) => {
+                body.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
+                body.extend_from_slice(value);
+            }
+        }
+    }
+    push_frame(out, b'D', &body);
+}
