@@ -1,0 +1,185 @@
+//! `cargo xtask test` and `cargo xtask ci`: the suites, one after another, with a summary at the end.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    root,
+    stack::Stack,
+    step::Failure,
+    tools::{self, Tool, cargo, command, ensure},
+};
+
+/// A part of the tests that can be run on its own.
+struct Suite {
+    name: &'static str,
+    what: &'static str,
+    run: fn() -> Result<(), Failure>,
+}
+
+const TESTS: [Suite; 6] = [
+    Suite { name: "rust", what: "every crate on this machine, against a real PostgreSQL", run: rust },
+    Suite { name: "wire-wasm", what: "the protocol's tests again, on wasm32", run: wire_wasm },
+    Suite { name: "fuzz", what: "the decoders on mutated bytes, for a few seconds each", run: fuzz },
+    Suite {
+        name: "npm",
+        what: "the npm package: build, size budget, unit tests, packed tarball in Node",
+        run: npm,
+    },
+    Suite { name: "workerd", what: "the TypeScript and the Rust Worker in a real workerd", run: workerd },
+    Suite { name: "browser", what: "the driver in a headless browser", run: browser },
+];
+
+const CHECKS: [Suite; 4] = [
+    Suite { name: "format", what: "cargo fmt --check", run: format },
+    Suite { name: "clippy", what: "lints on this machine's target, warnings are errors", run: clippy },
+    Suite { name: "clippy-wasm", what: "lints on wasm32, warnings are errors", run: clippy_wasm },
+    Suite { name: "docs", what: "the documentation builds without warnings", run: docs },
+];
+
+/// The names that [`test`] takes.
+pub fn names() -> Vec<&'static str> {
+    TESTS.iter().map(|suite| suite.name).collect()
+}
+
+/// `cargo xtask test`: all suites, or those that are named.
+///
+/// # Errors
+/// When a suite fails, after all have run; or when a name is unknown.
+pub fn test(wanted: &[&str]) -> Result<(), Failure> {
+    for name in wanted {
+        if !names().contains(name) {
+            let known = names().join(", ");
+            return Err(Failure::new(format!("there is no suite `{name}`; there are {known}")));
+        }
+    }
+    run(TESTS.iter().filter(|suite| wanted.is_empty() || wanted.contains(&suite.name)))
+}
+
+/// `cargo xtask ci`: formatting, lints, documentation, then all suites.
+///
+/// # Errors
+/// As [`test`].
+pub fn ci(rest: &[&str]) -> Result<(), Failure> {
+    crate::no_arguments(rest)?;
+    run(CHECKS.iter().chain(&TESTS))
+}
+
+fn run<'a>(suites: impl Iterator<Item = &'a Suite>) -> Result<(), Failure> {
+    let mut results: Vec<(&str, Duration, bool)> = Vec::new();
+    for suite in suites {
+        println!("\n── {}: {}", suite.name, suite.what);
+        let begun = Instant::now();
+        let outcome = (suite.run)();
+        if let Err(failure) = &outcome {
+            println!("{failure}");
+        }
+        results.push((suite.name, begun.elapsed(), outcome.is_ok()));
+    }
+    println!("\n── summary");
+    for (name, time, passed) in &results {
+        println!("  {} {name}  {:.1} s", if *passed { "✓" } else { "✗" }, time.as_secs_f64());
+    }
+    let failed: Vec<&str> = results.iter().filter(|(.., passed)| !passed).map(|(name, ..)| *name).collect();
+    let outcome = match failed.as_slice() {
+        [] => Ok(()),
+        names => Err(Failure::new(format!("To repeat what failed: cargo xtask test {}", names.join(" ")))),
+    };
+    println!("\n{} passed, {} failed", results.len() - failed.len(), failed.len());
+    outcome
+}
+
+fn rust() -> Result<(), Failure> {
+    show(cargo().args(["test", "--workspace"]).args(without(&WASM_ONLY)))
+}
+
+fn wire_wasm() -> Result<(), Failure> {
+    ensure(&[Tool::Wasm32, Tool::WasmBindgen])?;
+    show(
+        cargo()
+            .args(["test", "--package", "onetrip-wire", "--target", WASM32])
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", "wasm-bindgen-test-runner"),
+    )
+}
+
+fn fuzz() -> Result<(), Failure> {
+    show(cargo().args(["run", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml"]))
+}
+
+fn npm() -> Result<(), Failure> {
+    tools::build_package()?;
+    show(command("node").arg("pkg/scripts/test.mjs"))?;
+    let stack = Stack::start()?;
+    show(command("node").arg("tests/runtimes/node/run.mjs").env(TEST_URL, stack.url()))
+}
+
+fn workerd() -> Result<(), Failure> {
+    tools::build_package()?;
+    ensure(&[Tool::WorkerBuild])?;
+    let stack = Stack::start()?;
+    show(command("node").arg("tests/runtimes/workerd/run.mjs").env(TEST_URL, stack.url()))
+}
+
+fn browser() -> Result<(), Failure> {
+    ensure(&[Tool::Wasm32, Tool::WasmBindgen, Tool::WasmPack, Tool::Browser])?;
+    let stack = Stack::start()?;
+    let mut command = command("wasm-pack");
+    command.args(["test", "--headless", "--chrome"]);
+    if let Some(driver) = tools::chromedriver() {
+        command.arg("--chromedriver").arg(driver);
+    }
+    show(command.arg("tests/browser").env(TEST_URL, stack.url()))
+}
+
+fn format() -> Result<(), Failure> {
+    show(cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<(), Failure> {
+    show(
+        cargo()
+            .args(["clippy", "--workspace", "--all-targets"])
+            .args(without(&WASM_ONLY))
+            .args(["--", "--deny", "warnings"]),
+    )
+}
+
+fn clippy_wasm() -> Result<(), Failure> {
+    ensure(&[Tool::Wasm32])?;
+    let packages = WASM_ONLY.iter().chain(&["onetrip-wire"]).flat_map(|name| ["--package", name]);
+    show(cargo().args(["clippy", "--target", WASM32]).args(packages).args(["--", "--deny", "warnings"]))
+}
+
+fn docs() -> Result<(), Failure> {
+    show(
+        cargo()
+            .args(["doc", "--workspace", "--no-deps"])
+            .args(without(&WASM_ONLY))
+            .env("RUSTDOCFLAGS", "--deny warnings"),
+    )
+}
+
+/// Runs a command with its output on ours: a suite speaks for itself.
+fn show(command: &mut Command) -> Result<(), Failure> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let arguments: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let shown = format!("{program} {}", arguments.join(" "));
+    println!("$ {shown}");
+    match command.current_dir(root()).stdin(std::process::Stdio::null()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("{shown}: {status}"))),
+        Err(error) => Err(Failure::new(format!("cannot run {program}: {error}"))),
+    }
+}
+
+fn without(packages: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+    packages.iter().flat_map(|name| ["--exclude", name])
+}
+
+/// Where the gateway is, with credentials and database: what every runner outside of Rust reads.
+const TEST_URL: &str = "ONETRIP_TEST_URL";
+const WASM32: &str = "wasm32-unknown-unknown";
+/// These are programs for a JavaScript engine and nothing else.
+const WASM_ONLY: [&str; 3] = ["onetrip-js", "onetrip-worker", "onetrip-browser-tests"];
