@@ -1,8 +1,208 @@
-//! `cargo xtask demo`.
+//! `cargo xtask demo`: two Workers in a real workerd, the gateway's binary and a real PostgreSQL, for a person to see.
 
-use crate::step::Failure;
+use std::{
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    process::Command,
+    time::{Duration, Instant},
+};
 
-/// Runs it.
-pub fn run(_: &[&str]) -> Result<(), Failure> {
-    Err(Failure::new("being written"))
+use crate::{
+    http,
+    json::Json,
+    process::{Output, Process},
+    root,
+    stack::{Flights, Stack, target_dir},
+    step::{Failure, Line, Step},
+    tools::cargo,
+    workers::Workers,
+};
+
+/// Sets up what is missing, starts everything, shows three requests of each Worker, and ends; with `--keep` it
+/// stays until Ctrl-C.
+///
+/// # Errors
+/// When something does not build, start or answer as it should.
+pub fn run(arguments: &[&str]) -> Result<(), Failure> {
+    let keep = match arguments {
+        [] => false,
+        ["--keep"] => true,
+        _ => return Err(Failure::new("usage: cargo xtask demo [--keep]")),
+    };
+    println!("onetrip: PostgreSQL from the edge in one round trip\n");
+    Step { label: "building the gateway", advice: "" }.run(cargo().args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "onetrip-gateway",
+        "--bin",
+        "onetrip",
+    ]))?;
+    Workers::build()?;
+
+    let mut stack = Stack::start_with(&["--without-gateway", "--script", SCHEMA])?;
+    let line = Line::begin("starting the gateway and workerd");
+    let (_gateway, gateway) = start_gateway(&stack)?;
+    let relay = stack.relay(&gateway)?;
+    let (role, password, database) = (stack.text("role"), stack.text("password"), stack.text("database"));
+    let workers = Workers::start(&format!("http://{role}:{password}@{relay}/{database}"))?;
+    line.end(true);
+
+    println!(
+        "\n  Worker ──HTTP──▶ onetrip serve ──one flight──▶ PostgreSQL {}\n  \
+         all on this machine; every round trip below was counted by a proxy on the wire",
+        stack.text("version")
+    );
+    show(&mut stack, &workers.typescript, "TypeScript Worker", "examples/worker-typescript/src/index.ts")?;
+    show(&mut stack, &workers.rust, "Rust Worker", "worker/src/lib.rs")?;
+
+    if !keep {
+        println!("\nTo look around while it runs: cargo xtask demo --keep");
+        return Ok(());
+    }
+    let (role, password, database) = (stack.text("role"), stack.text("password"), stack.text("database"));
+    println!(
+        "\nIt stays up until Ctrl-C.\n\n  \
+         TypeScript Worker  http://{typescript}/query\n  \
+         Rust Worker        http://{rust}/query\n  \
+         gateway            http://{gateway}\n\n  \
+         curl -u {role}:{password} http://{gateway}/v1/{database}/pipeline \\\n    \
+         -H 'content-type: application/json' \\\n    \
+         -d '{{\"sql\": \"select name, price from products where price < $1\", \"params\": [50]}}'\n",
+        typescript = workers.typescript,
+        rust = workers.rust,
+    );
+    loop {
+        std::thread::park();
+    }
 }
+
+/// Starts the built binary on a free port and waits until it is healthy.
+fn start_gateway(stack: &Stack) -> Result<(Process, String), Failure> {
+    let trouble = |error: std::io::Error| Failure::new(format!("no free port: {error}"));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(trouble)?;
+    let address = listener.local_addr().map_err(trouble)?.to_string();
+    drop(listener);
+    let log = root().join("target/demo/gateway.log");
+    let database = stack.text("database");
+    let mut command = Command::new(target_dir().join("release/onetrip"));
+    command.args(["serve", "--listen", &address, "--database"]);
+    command.arg(format!("{database}=postgresql://{}/{database}?sslmode=disable", stack.text("postgres")));
+    let process = Process::start(&command, &log, Output::Logged)?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(&address).is_err() || http::get(&address, "/healthz")?.0 != 200 {
+        if Instant::now() > deadline {
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            return Err(Failure::new(format!("the gateway did not start:\n{log}")));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok((process, address))
+}
+
+/// Three requests of one Worker: what it answers, how long that took, and the round trips.
+fn show(stack: &mut Stack, worker: &str, name: &str, source: &str) -> Result<(), Failure> {
+    println!("\n{}  {source}", bold(name));
+    for (path, title, expected) in [
+        ("/query", "a typed query", 200),
+        ("/batch", "an atomic batch", 200),
+        ("/error", "a mistake in the SQL", 400),
+    ] {
+        let cold = ask(stack, worker, path)?;
+        let warm = ask(stack, worker, path)?;
+        if warm.status != expected || warm.flights.postgres.is_empty() {
+            return Err(Failure::new(format!(
+                "{name}: GET {path} was answered {}, not {expected}:\n{}",
+                warm.status,
+                String::from_utf8_lossy(&warm.body)
+            )));
+        }
+        println!("\n  {title}  GET {path}");
+        for line in pretty(&warm.body) {
+            println!("    {line}");
+        }
+        println!(
+            "    {} in {:.1} ms ({:.1} ms the first time)",
+            bold(&round_trips(&warm.flights)),
+            warm.time.as_secs_f64() * 1000.0,
+            cold.time.as_secs_f64() * 1000.0,
+        );
+    }
+    Ok(())
+}
+
+/// One request and what it cost.
+struct Exchange {
+    status: u16,
+    body: Vec<u8>,
+    time: Duration,
+    flights: Flights,
+}
+
+fn ask(stack: &mut Stack, worker: &str, path: &str) -> Result<Exchange, Failure> {
+    stack.take_flights()?;
+    let begun = Instant::now();
+    let (status, body) = http::get(worker, path)?;
+    let time = begun.elapsed();
+    Ok(Exchange { status, body, time, flights: stack.take_flights()? })
+}
+
+fn round_trips(flights: &Flights) -> String {
+    let trips =
+        |count: u64| if count == 1 { "1 round trip".to_owned() } else { format!("{count} round trips") };
+    let postgres = flights.postgres.len() as u64;
+    let executed: usize = flights.postgres.iter().map(|tags| tags.matches('E').count()).sum();
+    let statements = if executed == 1 { "1 statement".to_owned() } else { format!("{executed} statements") };
+    format!("{statements}: {} to the gateway, {} to PostgreSQL", trips(flights.gateway), trips(postgres))
+}
+
+/// The members of a JSON object, one a line; rows one a line.
+fn pretty(body: &[u8]) -> Vec<String> {
+    let Ok(Json::Object(members)) = serde_json::from_slice(body) else {
+        return vec![String::from_utf8_lossy(body).into_owned()];
+    };
+    let mut lines = Vec::new();
+    for (name, value) in &members {
+        match value {
+            Json::Array(rows) if rows.iter().any(|row| matches!(row, Json::Object(_))) => {
+                lines.extend(rows.iter().take(MOST_ROWS).map(Json::to_string));
+                if rows.len() > MOST_ROWS {
+                    lines.push(format!("… and {} more", rows.len() - MOST_ROWS));
+                }
+            }
+            Json::Object(fields) if name == "error" => {
+                lines.extend(fields.iter().map(|(name, value)| format!("{name}: {value}")));
+            }
+            value => lines.push(format!("{name}: {value}")),
+        }
+    }
+    lines
+}
+
+fn bold(text: &str) -> String {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+const MOST_ROWS: usize = 5;
+
+/// What the Workers ask about.
+const SCHEMA: &str = r#"
+create table products (
+    id int4 generated always as identity primary key,
+    name text not null,
+    price numeric(10, 2) not null,
+    in_stock bool not null,
+    added timestamptz not null,
+    tags jsonb not null
+);
+insert into products (name, price, in_stock, added, tags) values
+    ('lamp', 39.90, true, '2026-03-01 09:30:00Z', '["light", "desk"]'),
+    ('chair', 129.00, true, '2026-03-02 10:00:00Z', '[]'),
+    ('café table', 49.50, false, '2026-03-03 11:15:30Z', '["outdoor"]');
+create table order_lines (
+    order_id uuid not null,
+    product text not null,
+    primary key (order_id, product)
+);
+"#;

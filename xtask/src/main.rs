@@ -1,11 +1,14 @@
 //! The build menu of onetrip: `cargo xtask`.
 
 mod demo;
+mod http;
+mod json;
 mod process;
 mod stack;
 mod step;
 mod suites;
 mod tools;
+mod workers;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -22,6 +22,15 @@ pub struct Stack {
     description: Value,
 }
 
+/// Round trips, as the counting proxies saw them.
+#[derive(Debug)]
+pub struct Flights {
+    /// From the gateway to PostgreSQL: for each the tags of the messages that the gateway sent.
+    pub postgres: Vec<String>,
+    /// To the server that was given to [`Stack::relay`]: how many.
+    pub gateway: u64,
+}
+
 impl Stack {
     /// Builds it and starts it, with a gateway on a free port.
     ///
@@ -69,18 +78,33 @@ impl Stack {
         self.description.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The round trips between the gateway and PostgreSQL since the last call: one entry for each, with the
-    /// messages that the gateway sent by their tags.
+    /// Starts a counting proxy in front of another server and says where it listens.
     ///
     /// # Errors
     /// When the stack has ended.
-    pub fn take_flights(&mut self) -> Result<Vec<String>, Failure> {
+    pub fn relay(&mut self, upstream: &str) -> Result<String, Failure> {
+        let answer = self.ask(&format!("relay {upstream}"))?;
+        Ok(answer.get("address").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// The round trips since the last call.
+    ///
+    /// # Errors
+    /// When the stack has ended.
+    pub fn take_flights(&mut self) -> Result<Flights, Failure> {
+        let answer = self.ask("flights")?;
+        let postgres = answer.get("postgres").and_then(Value::as_array).into_iter().flatten();
+        Ok(Flights {
+            postgres: postgres.filter_map(Value::as_str).map(str::to_owned).collect(),
+            gateway: answer.get("relay").and_then(Value::as_u64).unwrap_or_default(),
+        })
+    }
+
+    fn ask(&mut self, command: &str) -> Result<Value, Failure> {
         let commands = self.commands.as_mut().expect("it is taken only by drop");
-        writeln!(commands, "flights")
+        writeln!(commands, "{command}")
             .map_err(|error| Failure::new(format!("the stack has ended: {error}")))?;
-        let answer = self.answer()?;
-        let flights = answer.as_array().into_iter().flatten().filter_map(Value::as_str);
-        Ok(flights.map(str::to_owned).collect())
+        self.answer()
     }
 
     fn answer(&mut self) -> Result<Value, Failure> {

@@ -105,7 +105,17 @@ fn wire_wasm() -> Result<(), Failure> {
 }
 
 fn fuzz() -> Result<(), Failure> {
-    show(cargo().args(["run", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml"]))
+    show(cargo().args([
+        "run",
+        "--quiet",
+        "--release",
+        "--bin",
+        "short",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--",
+        "3",
+    ]))
 }
 
 fn npm() -> Result<(), Failure> {

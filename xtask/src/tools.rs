@@ -138,6 +138,20 @@ pub fn build_package() -> Result<(), Failure> {
         .run(command("node").arg("pkg/scripts/build.mjs"))
 }
 
+/// As [`build_package`], when a source is newer than the last build.
+///
+/// # Errors
+/// As [`build_package`].
+pub fn build_package_if_changed() -> Result<(), Failure> {
+    let stamp = root().join("target/xtask/package-is-built");
+    let sources = ["pkg", "src", "crates/wire", "Cargo.toml", "Cargo.lock", "package-lock.json"];
+    if root().join("pkg/dist").is_dir() && crate::workers::is_newer(&stamp, &sources) {
+        return Ok(());
+    }
+    build_package()?;
+    fs::write(&stamp, "").map_err(|error| Failure::new(format!("cannot write {}: {error}", stamp.display())))
+}
+
 /// `cargo xtask bench`: the measurements of bench/.
 ///
 /// # Errors
