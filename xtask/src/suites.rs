@@ -22,7 +22,7 @@ struct Suite {
 const TESTS: [Suite; 6] = [
     Suite { name: "rust", what: "every crate on this machine, against a real PostgreSQL", run: rust },
     Suite { name: "wire-wasm", what: "the protocol's tests again, on wasm32", run: wire_wasm },
-    Suite { name: "fuzz", what: "the decoders on mutated bytes, for a few seconds each", run: fuzz },
+    Suite { name: "fuzz", what: "the decoders on mutated bytes, for some seconds", run: fuzz },
     Suite {
         name: "npm",
         what: "the npm package: build, size budget, unit tests, packed tarball in Node",
@@ -173,7 +173,8 @@ fn docs() -> Result<(), Failure> {
 
 /// Runs a command with its output on ours: a suite speaks for itself.
 fn show(command: &mut Command) -> Result<(), Failure> {
-    let program = command.get_program().to_string_lossy().into_owned();
+    let path = std::path::Path::new(command.get_program());
+    let program = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let arguments: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
     let shown = format!("{program} {}", arguments.join(" "));
     println!("$ {shown}");
