@@ -1,0 +1,188 @@
+//! From the bytes of an answer to the results of its statements.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use onetrip_wire::Limits;
+use onetrip_wire::backend::{CommandTag, ErrorResponse, TransactionStatus};
+use onetrip_wire::response::{Event, ResponseReader};
+
+use crate::{Column, Error, Kind, Row};
+
+/// What one statement gave.
+#[derive(Clone, Debug)]
+pub struct StatementResult {
+    columns: Arc<[Column]>,
+    rows: Vec<Row>,
+    tag: Option<CommandTag>,
+}
+
+impl StatementResult {
+    /// The columns of the rows; none where the statement gives no rows.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The rows, owned.
+    pub fn into_rows(self) -> Vec<Row> {
+        self.rows
+    }
+
+    /// The rows selected, inserted, updated, deleted or merged; 0 for other commands.
+    pub fn row_count(&self) -> u64 {
+        self.tag.as_ref().and_then(CommandTag::rows).unwrap_or(0)
+    }
+
+    /// The command without its numbers: `SELECT`, `INSERT`, `CREATE TABLE`; empty for an empty statement.
+    pub fn command(&self) -> &str {
+        self.tag.as_ref().map_or("", CommandTag::command)
+    }
+}
+
+/// What was sent, as far as the reading of its answer depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expected {
+    /// One statement; an error needs no index.
+    Statement,
+    /// One group of that many statements.
+    Batch(usize),
+    /// A script; its results are not looked at.
+    Script,
+}
+
+/// Reads an answer while it arrives.
+pub(crate) struct Answer {
+    reader: ResponseReader,
+    expected: Expected,
+    limit_bytes: usize,
+    received_bytes: usize,
+    columns: Option<Arc<[Column]>>,
+    rows: Vec<Row>,
+    results: Vec<StatementResult>,
+    // The first error, and the index of its statement.
+    failed: Option<(ErrorResponse, usize)>,
+    status: Option<TransactionStatus>,
+}
+
+impl Answer {
+    pub(crate) fn new(expected: Expected, limit_bytes: usize) -> Answer {
+        Answer {
+            reader: ResponseReader::new(1, Limits::default().frame_bytes(limit_bytes)),
+            expected,
+            limit_bytes,
+            received_bytes: 0,
+            columns: None,
+            rows: Vec::new(),
+            results: Vec::new(),
+            failed: None,
+            status: None,
+        }
+    }
+
+    /// Takes in what arrived.
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
+        self.received_bytes = self.received_bytes.saturating_add(chunk.len());
+        if self.received_bytes > self.limit_bytes {
+            let limit = self.limit_bytes;
+            return Err(Error::new(
+                Kind::Protocol,
+                format!(
+                    "the answer is over the limit of {limit} bytes, so it was not read to its end; the statements may \
+                     have taken effect. Ask for fewer rows, or set Config::response_limit_bytes"
+                ),
+            ));
+        }
+        self.reader.push_bytes(chunk);
+        while let Some(event) = self.reader.event().map_err(Error::protocol)? {
+            self.take(event)?;
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL's error, where the answer already holds one: it stands whatever becomes of the rest.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        let (error, statement) = self.failed.clone()?;
+        let index = match self.expected {
+            // A deferred constraint fails after the last statement: at the commit.
+            Expected::Batch(count) if statement < count => Some(statement),
+            _ => None,
+        };
+        let mut whole = Error::database(error, index);
+        if matches!(self.expected, Expected::Script) {
+            // What a script committed before stays committed, and running it again is another matter.
+            whole = whole.outcome_is(crate::Outcome::Unknown).retry_is(crate::policy::Outcome::Failed);
+        }
+        Some(whole)
+    }
+
+    /// The results of all statements, when the answer is over.
+    pub(crate) fn finish(self) -> Result<Vec<StatementResult>, Error> {
+        if let Some(error) = self.failure() {
+            return Err(error);
+        }
+        self.reader.finish().map_err(Error::protocol)?;
+        if self.status != Some(TransactionStatus::Idle) {
+            return Err(Error::new(
+                Kind::TransactionLeftOpen,
+                "the statements began a transaction and did not end it; the endpoint has rolled it back. Send what \
+                 belongs together as one batch: it is a transaction of its own, without BEGIN and COMMIT",
+            ));
+        }
+        let expected = match self.expected {
+            Expected::Statement => 1,
+            Expected::Batch(count) => count,
+            Expected::Script => return Ok(Vec::new()),
+        };
+        if self.results.len() != expected {
+            let found = self.results.len();
+            return Err(Error::new(
+                Kind::Protocol,
+                format!(
+                    "the endpoint answered {found} statements where {expected} were sent; is it an onetrip endpoint?"
+                ),
+            ));
+        }
+        Ok(self.results)
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Error> {
+        match event {
+            _ if matches!(self.expected, Expected::Script)
+                && !matches!(event, Event::Failed(_) | Event::GroupEnd(_)) => {}
+            Event::Fields(fields) => self.columns = Some(fields.into_iter().map(Column::new).collect()),
+            Event::Row(row) => {
+                let columns = self.columns.as_ref().filter(|columns| columns.len() == row.len());
+                let Some(columns) = columns else {
+                    let (row, columns) =
+                        (row.len(), self.columns.as_ref().map_or(0, |columns| columns.len()));
+                    return Err(Error::new(
+                        Kind::Protocol,
+                        format!(
+                            "the answer is corrupt: a row has {row} values where the result has {columns} columns"
+                        ),
+                    ));
+                };
+                self.rows.push(Row::new(columns.clone(), row));
+            }
+            Event::Complete(tag) => self.complete(Some(tag)),
+            Event::Empty => self.complete(None),
+            Event::Failed(error) => {
+                let statement = self.reader.position().statement;
+                self.failed.get_or_insert((error, statement));
+            }
+            Event::Notice(_) => {}
+            Event::GroupEnd(status) => self.status = Some(status),
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, tag: Option<CommandTag>) {
+        let columns = self.columns.take().unwrap_or_else(|| Arc::from([]));
+        self.results.push(StatementResult { columns, rows: std::mem::take(&mut self.rows), tag });
+    }
+}

@@ -1,0 +1,320 @@
+//! The client: statements in, rows out, one request each.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onetrip_wire::frontend;
+use onetrip_wire::representation::FRAMES;
+use postgres_types::{ToSql, Type};
+
+use crate::answer::Expected;
+use crate::exchange::{self, Pipeline, Settings};
+use crate::policy::Repeat;
+use crate::transport::Transport;
+use crate::{Batch, Config, Error, Kind, Row, StatementResult, Transaction, parameter};
+
+/// A client of one database. It holds no connection: every call is one HTTP request, and the endpoint keeps the
+/// connections to PostgreSQL warm.
+///
+/// Cloning is cheap, and so is keeping one for the life of a program or of a Worker's isolate.
+///
+/// No session state survives a call: what belongs together goes into one [`transaction`](Client::transaction) or
+/// [`batch`](Client::batch).
+///
+/// # Examples
+/// ```no_run
+/// # async fn example() -> Result<(), onetrip::Error> {
+/// let client = onetrip::Client::connect("https://app:secret@db.example.com/shop")?;
+/// let row = client.query_one("select name from users where id = $1", &[&7i64]).await?;
+/// let name: &str = row.get("name");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    settings: Settings,
+}
+
+struct Shared {
+    transport: Box<dyn Transport>,
+    config: Config,
+    url: Arc<str>,
+    headers: Arc<[(&'static str, String)]>,
+}
+
+impl Client {
+    /// A client for `https://role:password@host[:port]/database`, by the transport of this target: JavaScript's `fetch` on
+    /// wasm32 (feature `fetch`), hyper elsewhere (feature `native`). It opens nothing: the first call does.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when the URL cannot work; the text says which part, and shows no credentials.
+    ///
+    /// # Examples
+    /// ```
+    /// let client = onetrip::Client::connect("https://app:secret@db.example.com/shop")?;
+    /// assert!(onetrip::Client::connect("https://db.example.com/shop").is_err(), "it names no role");
+    /// # Ok::<(), onetrip::Error>(())
+    /// ```
+    #[cfg(any(
+        all(feature = "fetch", target_arch = "wasm32"),
+        all(feature = "native", not(target_arch = "wasm32"))
+    ))]
+    pub fn connect(url: &str) -> Result<Client, Error> {
+        Ok(Client::new(url.parse()?))
+    }
+
+    /// A client for a configuration, by the transport of this target, as [`connect`](Client::connect).
+    #[cfg(any(
+        all(feature = "fetch", target_arch = "wasm32"),
+        all(feature = "native", not(target_arch = "wasm32"))
+    ))]
+    pub fn new(config: Config) -> Client {
+        Client::with_transport(config, crate::transport::standard())
+    }
+
+    /// A client by a transport of your own.
+    pub fn with_transport(config: Config, transport: impl Transport) -> Client {
+        let headers = [
+            ("authorization", config.authorization()),
+            ("content-type", FRAMES.to_owned()),
+            ("accept", FRAMES.to_owned()),
+        ];
+        let shared = Shared {
+            transport: Box::new(transport),
+            url: config.pipeline_url().into(),
+            headers: Arc::from(headers),
+            config,
+        };
+        let settings = Settings { timeout: shared.config.timeout, repeat: Repeat::Forbidden };
+        Client { shared: Arc::new(shared), settings }
+    }
+
+    /// The same client with another timeout: how long a call may take, all attempts and waits together.
+    ///
+    /// # Examples
+    /// ```
+    /// # let client = onetrip::Client::connect("https://app:secret@db.example.com/shop")?;
+    /// let patient = client.timeout(std::time::Duration::from_secs(120));
+    /// # Ok::<(), onetrip::Error>(())
+    /// ```
+    pub fn timeout(&self, timeout: Duration) -> Client {
+        let settings = Settings { timeout: Some(timeout), ..self.settings };
+        Client { shared: self.shared.clone(), settings }
+    }
+
+    /// The same client for statements that may run twice, because they only read or because their effect is the same
+    /// twice. What may have been executed and got no answer is then sent again, as the policy allows.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let users = client.repeatable().query("select id, name from users", &[]).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn repeatable(&self) -> Client {
+        let settings = Settings { repeat: Repeat::Allowed, ..self.settings };
+        Client { shared: self.shared.clone(), settings }
+    }
+
+    /// Runs a statement and gives its rows.
+    ///
+    /// Parameters need no type and no round trip of their own: see [the crate's page](crate#parameters).
+    ///
+    /// # Errors
+    /// See [`Kind`]; for an error of PostgreSQL [`Error::as_db_error`] has every field.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// for row in client.query("select id, name from users where name = any($1)", &[&vec!["Ada", "Max"]]).await? {
+    ///     println!("{}: {}", row.get::<_, i64>("id"), row.get::<_, &str>("name"));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+        Ok(self.one(sql, parameters)?.run().await?.into_rows())
+    }
+
+    /// Runs a statement that gives exactly one row.
+    ///
+    /// # Errors
+    /// As [`query`](Client::query), and [`Kind::RowCount`] for none or several; the statement has then run.
+    pub async fn query_one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
+        exactly_one(self.one(sql, parameters)?.run().await?.into_rows())
+    }
+
+    /// Runs a statement that gives at most one row.
+    ///
+    /// # Errors
+    /// As [`query`](Client::query), and [`Kind::RowCount`] for several; the statement has then run.
+    pub async fn query_opt(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, Error> {
+        at_most_one(self.one(sql, parameters)?.run().await?.into_rows())
+    }
+
+    /// Runs a statement whose parameters have the types that you name, and gives its rows.
+    ///
+    /// A type that is not built in has another OID in each database: give 0, and PostgreSQL infers the type from its
+    /// place.
+    ///
+    /// # Errors
+    /// As [`query`](Client::query).
+    ///
+    /// # Examples
+    /// A derived enum, whose type is known only by its name and its labels:
+    /// ```no_run
+    /// # #[cfg(feature = "derive")] mod needs_derive {
+    /// use onetrip::types::{Kind, ToSql, Type};
+    ///
+    /// #[derive(Debug, ToSql)]
+    /// #[postgres(name = "mood", rename_all = "snake_case")]
+    /// enum Mood { Sad, Happy }
+    ///
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let mood = Type::new("mood".into(), 0, Kind::Enum(vec!["sad".into(), "happy".into()]), "public".into());
+    /// let rows = client.query_typed("select name from users where mood = $1", &[(&Mood::Happy, mood)]).await?;
+    /// # Ok(()) }
+    /// # }
+    /// ```
+    pub async fn query_typed(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, Error> {
+        let mut frames = Vec::new();
+        parameter::typed_statement(&mut frames, sql, parameters)?;
+        frontend::sync(&mut frames);
+        Ok(self.statement(frames).run().await?.into_rows())
+    }
+
+    /// Runs a statement and gives the number of rows that it inserted, updated, deleted or selected; 0 for other commands.
+    ///
+    /// # Errors
+    /// As [`query`](Client::query).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let deleted = client.execute("delete from carts where updated < now() - interval '30 days'", &[]).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+        Ok(self.one(sql, parameters)?.run().await?.row_count())
+    }
+
+    /// Runs a script: any number of statements without parameters, divided by semicolons. Their rows are dropped.
+    ///
+    /// It is one transaction unless it has BEGIN and COMMIT of its own. A script is never sent again after PostgreSQL has
+    /// seen it.
+    ///
+    /// # Errors
+    /// As [`query`](Client::query).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// client.batch_execute("create table a (id int8); create table b (id int8)").await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn batch_execute(&self, script: &str) -> Result<(), Error> {
+        let mut frames = Vec::new();
+        frontend::query(&mut frames, script).map_err(|error| {
+            Error::usage(format!("the script cannot be sent: {}", error.detail())).source(error)
+        })?;
+        self.run(Pipeline { frames: frames.into(), expected: Expected::Script }).await?;
+        Ok(())
+    }
+
+    /// Begins an atomic transaction of unlike statements, known when it is written; each result keeps its type.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let (moved, balance) = client
+    ///     .transaction()
+    ///     .execute("update accounts set cents = cents - $1 where id = $2", &[&500i64, &1i64])
+    ///     .query_one("update accounts set cents = cents + $1 where id = $2 returning cents", &[&500i64, &2i64])
+    ///     .commit()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn transaction(&self) -> Transaction<()> {
+        Transaction::new(self.batch())
+    }
+
+    /// Begins an atomic transaction of statements that are known only when it runs.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client, names: &[String]) -> Result<(), onetrip::Error> {
+    /// let mut batch = client.batch();
+    /// for name in names {
+    ///     batch = batch.statement("insert into users (name) values ($1)", &[name]);
+    /// }
+    /// let inserted: u64 = batch.commit().await?.iter().map(|result| result.row_count()).sum();
+    /// # Ok(()) }
+    /// ```
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.clone())
+    }
+
+    pub(crate) async fn run(&self, pipeline: Pipeline) -> Result<Vec<StatementResult>, Error> {
+        let Shared { transport, config, url, headers } = &*self.shared;
+        exchange::run(transport.as_ref(), config, self.settings, url, headers, pipeline).await
+    }
+
+    fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Statement<'_>, Error> {
+        let mut frames = Vec::new();
+        parameter::statement(&mut frames, sql, parameters)?;
+        frontend::sync(&mut frames);
+        Ok(self.statement(frames))
+    }
+
+    fn statement(&self, frames: Vec<u8>) -> Statement<'_> {
+        Statement { client: self, frames }
+    }
+}
+
+/// One statement, encoded and not yet sent.
+struct Statement<'a> {
+    client: &'a Client,
+    frames: Vec<u8>,
+}
+
+impl Statement<'_> {
+    async fn run(self) -> Result<StatementResult, Error> {
+        let pipeline = Pipeline { frames: self.frames.into(), expected: Expected::Statement };
+        let mut results = self.client.run(pipeline).await?;
+        Ok(results.pop().expect("the answer was checked to have one result"))
+    }
+}
+
+impl fmt::Debug for Client {
+    /// Shows no password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn exactly_one(rows: Vec<Row>) -> Result<Row, Error> {
+    at_most_one(rows)?
+        .ok_or_else(|| row_count("no row, where exactly one was asked for; query_opt takes none, too"))
+}
+
+pub(crate) fn at_most_one(rows: Vec<Row>) -> Result<Option<Row>, Error> {
+    let count = rows.len();
+    let mut rows = rows.into_iter();
+    let first = rows.next();
+    match rows.next() {
+        None => Ok(first),
+        Some(_) => Err(row_count(&format!("{count} rows, where one was asked for; query takes all of them"))),
+    }
+}
+
+fn row_count(found: &str) -> Error {
+    Error::new(Kind::RowCount, format!("the statement ran and gave {found}"))
+}

@@ -1,0 +1,345 @@
+//! What a client must know: where the endpoint is, who asks, and how patiently.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::Error;
+use crate::policy::Policy;
+
+/// Where the endpoint is, who asks, and how patiently. Made from a URL, then refined by setters.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// let config: onetrip::Config = "https://app:secret@db.example.com/shop".parse()?;
+/// let config = config.timeout(Duration::from_secs(5));
+/// assert_eq!(config.database(), "shop");
+/// assert!(!format!("{config:?}").contains("secret"));
+/// # Ok::<(), onetrip::Error>(())
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    // Scheme and authority, without a slash at the end: `https://db.example.com:8443`.
+    origin: String,
+    database: String,
+    role: String,
+    password: String,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) policy: Policy,
+    pub(crate) response_limit_bytes: usize,
+}
+
+impl Config {
+    /// A configuration for `database` at `origin`, for example `https://db.example.com`.
+    ///
+    /// The database is a name in the endpoint's configuration. Unlike in a URL, nothing is percent-encoded here.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`](crate::Kind::Usage) when the origin is not `https://host[:port]` or `http://host[:port]`, or when
+    /// the database, the role or the password cannot be sent.
+    pub fn new(origin: &str, database: &str, role: &str, password: &str) -> Result<Config, Error> {
+        let (scheme, rest) = scheme(origin)?;
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        host_and_port(authority)?;
+        if database.is_empty() {
+            return Err(Error::usage("the name of the database is empty"));
+        }
+        if role.is_empty() {
+            return Err(Error::usage("the role is empty"));
+        }
+        if role.contains(':') {
+            return Err(Error::usage(
+                "the role holds a colon, which HTTP's Basic authentication cannot carry",
+            ));
+        }
+        Ok(Config {
+            origin: format!("{scheme}://{authority}"),
+            database: database.to_owned(),
+            role: role.to_owned(),
+            password: password.to_owned(),
+            timeout: Some(Duration::from_secs(30)),
+            policy: Policy::default(),
+            response_limit_bytes: 64 << 20,
+        })
+    }
+
+    /// Sets how long a call may take, all attempts and waits together. Default: 30 seconds.
+    ///
+    /// When it is over, the client gives up and the request is aborted; whether PostgreSQL executed it is then unknown.
+    pub fn timeout(mut self, timeout: Duration) -> Config {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Lets a call take as long as it takes.
+    pub fn no_timeout(mut self) -> Config {
+        self.timeout = None;
+        self
+    }
+
+    /// Sets how often and how patiently a request is tried. What may have been executed is never sent again, whatever
+    /// the policy, unless [`Client::repeatable`](crate::Client::repeatable) allows it.
+    pub fn policy(mut self, policy: Policy) -> Config {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets the largest answer, in bytes, that the client takes in. Default: 64 MiB, for a Worker has 128 MB of memory.
+    pub fn response_limit_bytes(mut self, limit_bytes: usize) -> Config {
+        self.response_limit_bytes = limit_bytes;
+        self
+    }
+
+    /// The scheme, host and port of the endpoint.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The name of the database in the endpoint's configuration.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The role.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The URL that pipelines are posted to. It holds no credentials.
+    pub(crate) fn pipeline_url(&self) -> String {
+        let mut url = format!("{}/v1/", self.origin);
+        percent_encode(&mut url, &self.database);
+        url.push_str("/pipeline");
+        url
+    }
+
+    /// The value of the `Authorization` header.
+    pub(crate) fn authorization(&self) -> String {
+        use base64::Engine;
+        use base64::prelude::BASE64_STANDARD;
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", self.role, self.password)))
+    }
+}
+
+impl FromStr for Config {
+    type Err = Error;
+
+    /// Reads `https://role:password@host[:port]/database`. Role, password and database are percent-decoded.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`](crate::Kind::Usage), with a text that says which part is missing or wrong, never with a part of
+    /// the credentials.
+    fn from_str(url: &str) -> Result<Config, Error> {
+        let (scheme, rest) = scheme(url.trim())?;
+        if rest.contains('#') || rest.contains('?') {
+            return Err(Error::usage(
+                "the URL has a query or a fragment ('?' or '#'): options are set on onetrip::Config, and in a password \
+                 these characters are written %3F and %23",
+            ));
+        }
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let Some((credentials, host)) = authority.rsplit_once('@') else {
+            return Err(Error::usage(format!(
+                "the URL names no role: write {scheme}://role:password@host/database, with / in a password as %2F"
+            )));
+        };
+        let Some((role, password)) = credentials.split_once(':') else {
+            return Err(Error::usage(format!(
+                "the URL gives no password: write {scheme}://role:password@host/database"
+            )));
+        };
+        let database = path.strip_suffix('/').unwrap_or(path);
+        if database.is_empty() {
+            return Err(Error::usage(format!(
+                "the URL names no database: write {scheme}://role:password@host/database"
+            )));
+        }
+        if database.contains('/') {
+            return Err(Error::usage(
+                "the URL's path has more than one part: it is only the name of the database, /v1/…/pipeline is added to it",
+            ));
+        }
+        let decode = |text, what| {
+            percent_decode(text).ok_or_else(|| {
+                Error::usage(format!(
+                    "the {what} in the URL is not percent-encoded UTF-8: write % itself as %25"
+                ))
+            })
+        };
+        Config::new(
+            &format!("{scheme}://{host}"),
+            &decode(database, "database")?,
+            &decode(role, "role")?,
+            &decode(password, "password")?,
+        )
+    }
+}
+
+impl fmt::Debug for Config {
+    /// Shows no password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Config")
+            .field("origin", &self.origin)
+            .field("database", &self.database)
+            .field("role", &self.role)
+            .field("password", &"…")
+            .field("timeout", &self.timeout)
+            .field("policy", &self.policy)
+            .field("response_limit_bytes", &self.response_limit_bytes)
+            .finish()
+    }
+}
+
+fn scheme(url: &str) -> Result<(&str, &str), Error> {
+    match url.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Ok(("https", rest)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(("http", rest)),
+        Some((scheme, _))
+            if ["postgres", "postgresql"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) =>
+        {
+            Err(Error::usage(
+                "the URL is PostgreSQL's own (postgresql://): onetrip talks to an onetrip endpoint, whose URL is \
+                 https://role:password@host/database",
+            ))
+        }
+        _ => Err(Error::usage(
+            "the URL has to begin with https:// (or http://): https://role:password@host/database",
+        )),
+    }
+}
+
+fn host_and_port(authority: &str) -> Result<(), Error> {
+    let (host, port) = match authority.rsplit_once(':') {
+        // A colon within [] belongs to an IPv6 address.
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host_is_name = !host.is_empty()
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    let host_is_address = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+    if !host_is_name && !host_is_address {
+        return Err(Error::usage(
+            "the URL's host is missing or is no host name: write https://role:password@host/database, and %40 for an @ \
+             in the password",
+        ));
+    }
+    if port
+        .is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err())
+    {
+        return Err(Error::usage("the URL's port is not a number from 0 to 65535"));
+    }
+    Ok(())
+}
+
+fn percent_encode(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.push(
+                    char::from_digit(u32::from(digit), 16).map_or('0', |digit| digit.to_ascii_uppercase()),
+                );
+            }
+        }
+    }
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let high = char::from(bytes.next()?).to_digit(16)?;
+                let low = char::from(bytes.next()?).to_digit(16)?;
+                u8::try_from(high * 16 + low).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    #[test]
+    fn a_url_gives_its_parts_decoded() {
+        for (url, origin, database, pipeline, basic) in [
+            (
+                "https://app:secret@db.example.com/shop",
+                "https://db.example.com",
+                "shop",
+                "/v1/shop/pipeline",
+                "app:secret",
+            ),
+            ("HTTP://a:b@127.0.0.1:8080/x/", "http://127.0.0.1:8080", "x", "/v1/x/pipeline", "a:b"),
+            ("http://a:@[::1]:80/x", "http://[::1]:80", "x", "/v1/x/pipeline", "a:"),
+            (
+                "https://a%40b:p%2F%3a%25@h/w%C3%BC%20r",
+                "https://h",
+                "wü r",
+                "/v1/w%C3%BC%20r/pipeline",
+                "a@b:p/:%",
+            ),
+            ("https://a:p@ss@h/d", "https://h", "d", "/v1/d/pipeline", "a:p@ss"),
+        ] {
+            use base64::Engine;
+            let config: Config = url.parse().unwrap();
+            assert_eq!(config.origin(), origin, "{url}");
+            assert_eq!(config.database(), database, "{url}");
+            assert_eq!(config.pipeline_url(), format!("{origin}{pipeline}"), "{url}");
+            let expected = base64::prelude::BASE64_STANDARD.encode(basic);
+            assert_eq!(config.authorization(), format!("Basic {expected}"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_cannot_work_says_which_part_and_shows_no_credentials() {
+        for (url, part) in [
+            ("postgres://app:hunter2@h/d", "PostgreSQL's own"),
+            ("postgresql://app:hunter2@h/d", "PostgreSQL's own"),
+            ("app:hunter2@h/d", "https://"),
+            ("ftp://app:hunter2@h/d", "https://"),
+            ("", "https://"),
+            ("https://h/d", "no role"),
+            ("https://app@h/d", "no password"),
+            ("https://:hunter2@h/d", "role is empty"),
+            ("https://app:hunter2@h", "no database"),
+            ("https://app:hunter2@h/", "no database"),
+            ("https://app:hunter2@h/a/b", "more than one part"),
+            ("https://app:hunter2@/d", "host"),
+            ("https://app:hunter2@h:99999/d", "port"),
+            ("https://app:hunter2@h:/d", "port"),
+            ("https://app:hunter2@h:+1/d", "port"),
+            ("https://app:hunter2@h h/d", "host"),
+            ("https://app:hunter2@[::g]/d", "host"),
+            ("https://app:hunter2%@h/d", "password in the URL"),
+            ("https://app:hunter2%ff@h/d", "password in the URL"),
+            ("https://app:hunter2@h/d?sslmode=require", "query"),
+            ("https://app%3A:hunter2@h/d", "colon"),
+        ] {
+            let error = url.parse::<Config>().unwrap_err();
+            assert_eq!(error.kind(), Kind::Usage, "{url}");
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(part), "{url}: {text}");
+            assert!(!text.contains("hunter2") && !text.contains("app"), "{url}: {text}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let config: Config = "https://app:hunter2@h/d".parse().unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

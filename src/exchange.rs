@@ -1,0 +1,178 @@
+//! One call: send, wait, read, and as the policy allows, once more.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use onetrip_wire::representation::FRAMES;
+
+use crate::answer::{Answer, Expected};
+use crate::policy::{Attempt, Decision, Repeat};
+use crate::transport::{Clock, Failure, Request, Response, Sent, Transport};
+use crate::{Config, Error, Kind, Outcome, StatementResult, policy, problem};
+
+/// The most of a refusal's body that is read, in bytes.
+const PROBLEM_LIMIT_BYTES: usize = 16 << 10;
+
+/// What is sent.
+pub(crate) struct Pipeline {
+    pub(crate) frames: Bytes,
+    pub(crate) expected: Expected,
+}
+
+/// What differs from call to call.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) repeat: Repeat,
+}
+
+pub(crate) async fn run(
+    transport: &dyn Transport,
+    config: &Config,
+    settings: Settings,
+    url: &Arc<str>,
+    headers: &Arc<[(&'static str, String)]>,
+    pipeline: Pipeline,
+) -> Result<Vec<StatementResult>, Error> {
+    let clock = transport.clock();
+    let start_ms = clock.now_ms();
+    let deadline_ms = settings.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+    let mut number = 0;
+    loop {
+        number += 1;
+        let left_ms = deadline_ms
+            .map(|deadline_ms| deadline_ms.saturating_sub(clock.now_ms().saturating_sub(start_ms)));
+        let request = Request { url: url.clone(), headers: headers.clone(), body: pipeline.frames.clone() };
+        let sent = exchange(transport, config, pipeline.expected, request);
+        let error = match within(sent, clock, left_ms).await {
+            Some(Ok(results)) => return Ok(results),
+            Some(Err(error)) => error.attempts_are(number),
+            None => return Err(timed_out(settings.timeout).attempts_are(number)),
+        };
+        let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
+        let attempt =
+            Attempt { number, elapsed_ms, deadline_ms, outcome: error.retry(), repeat: settings.repeat };
+        match config.policy.decide(&attempt, clock.random()) {
+            Decision::Fail => return Err(error),
+            Decision::RetryAfter(wait_ms) => clock.sleep(wait_ms.into()).await,
+        }
+    }
+}
+
+async fn exchange(
+    transport: &dyn Transport,
+    config: &Config,
+    expected: Expected,
+    request: Request,
+) -> Result<Vec<StatementResult>, Error> {
+    let mut response = transport.send(request).await.map_err(|failure| no_answer(config, failure))?;
+    let request_id = response.header("onetrip-request-id").map(str::to_owned);
+    let read = match response.status {
+        200 => answer(config, expected, &mut response).await,
+        _ => Err(refused(config, &mut response).await),
+    };
+    read.map_err(|error| error.request_id_is(request_id))
+}
+
+async fn answer(
+    config: &Config,
+    expected: Expected,
+    response: &mut Response,
+) -> Result<Vec<StatementResult>, Error> {
+    let content_type = response.header("content-type").unwrap_or_default();
+    if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FRAMES) {
+        return Err(problem::refusal(200, content_type, None, &[]));
+    }
+    let mut answer = Answer::new(expected, config.response_limit_bytes);
+    loop {
+        let chunk = match response.body.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return answer.finish(),
+            Err(failure) => return Err(answer.failure().unwrap_or_else(|| broken_off(failure))),
+        };
+        if let Err(error) = answer.push(chunk) {
+            return Err(answer.failure().unwrap_or(error));
+        }
+    }
+}
+
+async fn refused(config: &Config, response: &mut Response) -> Error {
+    let mut body = Vec::new();
+    while body.len() < PROBLEM_LIMIT_BYTES {
+        match response.body.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            // What has arrived says enough, or the status has to.
+            Ok(None) | Err(_) => break,
+        }
+    }
+    let content_type = response.header("content-type").unwrap_or_default();
+    let error = problem::refusal(response.status, content_type, response.header("retry-after"), &body);
+    match error.refusal() {
+        Some("unknown_database") => error.about_database(config.database()),
+        _ => error,
+    }
+}
+
+fn no_answer(config: &Config, failure: Failure) -> Error {
+    let origin = config.origin();
+    let reason = chain(failure.source.as_ref());
+    let error = match failure.sent {
+        Sent::No => Error::new(
+            Kind::Unreachable,
+            format!("cannot reach the endpoint {origin}: {reason}. Is it running, and is the URL right?"),
+        ),
+        Sent::Perhaps => Error::new(
+            Kind::Lost,
+            format!(
+                "no answer from the endpoint {origin}: {reason}. Either it cannot be reached or the connection broke, \
+                 so whether the statements ran is unknown; if the URL is right, look before you send them again"
+            ),
+        ),
+    };
+    error.source(failure.source)
+}
+
+fn broken_off(failure: Failure) -> Error {
+    let reason = chain(failure.source.as_ref());
+    let message = format!(
+        "the connection broke in the middle of the answer: {reason}. What the request did is unknown, so look before \
+         you send it again"
+    );
+    Error::new(Kind::Lost, message).source(failure.source)
+}
+
+fn timed_out(timeout: Option<Duration>) -> Error {
+    let timeout = timeout.unwrap_or_default();
+    let message = format!(
+        "no complete answer within {timeout:?}; the request was aborted, and whether the statements ran is unknown"
+    );
+    Error::new(Kind::Timeout, message).outcome_is(Outcome::Unknown).retry_is(policy::Outcome::Failed)
+}
+
+/// An error with its sources, as one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// The future's output, or `None` when `limit_ms` are over before; the future is then dropped.
+async fn within<T>(future: impl Future<Output = T>, clock: &dyn Clock, limit_ms: Option<u64>) -> Option<T> {
+    let Some(limit_ms) = limit_ms else { return Some(future.await) };
+    let mut future = pin!(future);
+    let mut sleep = clock.sleep(limit_ms);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => sleep.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}

@@ -1,0 +1,401 @@
+//! Rust values as parameters, in one round trip: which type each is declared as, and which are left to PostgreSQL.
+
+use std::ops::Range;
+
+use bytes::BytesMut;
+use onetrip_wire::frontend::{self, Parameter, Statement};
+use postgres_types::{Format, IsNull, Kind, ToSql, Type, WrongType};
+
+use crate::Error;
+
+/// A parameter, as tokio-postgres takes it.
+pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
+
+/// Appends one statement whose parameter types are found by [`encode`].
+pub(crate) fn statement(out: &mut Vec<u8>, sql: &str, parameters: &[Value<'_>]) -> Result<(), Error> {
+    let mut encoded = Encoded::default();
+    for (index, value) in parameters.iter().enumerate() {
+        encoded.push(index, *value)?;
+    }
+    encoded.write(out, sql)
+}
+
+/// Appends one statement whose parameter types the caller names.
+pub(crate) fn typed_statement(
+    out: &mut Vec<u8>,
+    sql: &str,
+    parameters: &[(Value<'_>, Type)],
+) -> Result<(), Error> {
+    let mut encoded = Encoded::default();
+    for (index, (value, type_)) in parameters.iter().enumerate() {
+        let null = encoded.attempt(*value, type_).map_err(|error| {
+            Error::usage(format!("parameter ${} cannot be sent as {type_}: {error}", index + 1)).source(error)
+        })?;
+        // `unknown` is how PostgreSQL calls what it still has to infer.
+        let oid = if *type_ == Type::UNKNOWN { 0 } else { type_.oid() };
+        encoded.declare(oid, format(value.encode_format(type_)), null);
+    }
+    encoded.write(out, sql)
+}
+
+/// The parameters of one statement in PostgreSQL's formats.
+#[derive(Default)]
+struct Encoded {
+    arena: BytesMut,
+    // Where the last value begins.
+    start: usize,
+    items: Vec<Item>,
+}
+
+struct Item {
+    type_oid: u32,
+    format: frontend::Format,
+    value: Option<Range<usize>>,
+}
+
+/// The types that a Rust value can be, in the order in which they are tried. The first that the value accepts is its
+/// type; so a type that accepts several is declared as the first of them.
+///
+/// Text comes first, for it is what most parameters are, and for it is the one that is not declared: PostgreSQL reads it
+/// as whatever type stands at its place.
+const TEXTS: [Type; 2] = [Type::TEXT, Type::JSON];
+const SCALARS: [Type; 42] = [
+    Type::INT4,
+    Type::INT8,
+    Type::BOOL,
+    Type::FLOAT8,
+    Type::BYTEA,
+    Type::TIMESTAMPTZ,
+    Type::TIMESTAMP,
+    Type::DATE,
+    Type::TIME,
+    Type::UUID,
+    Type::NUMERIC,
+    Type::INT2,
+    Type::FLOAT4,
+    Type::OID,
+    Type::INET,
+    Type::CIDR,
+    Type::MACADDR,
+    Type::INTERVAL,
+    Type::TIMETZ,
+    Type::CHAR,
+    Type::VARBIT,
+    Type::BIT,
+    Type::JSONB,
+    Type::JSONPATH,
+    Type::XML,
+    Type::PG_LSN,
+    Type::POINT,
+    Type::BOX,
+    Type::PATH,
+    Type::LINE,
+    Type::LSEG,
+    Type::POLYGON,
+    Type::CIRCLE,
+    Type::MONEY,
+    Type::INT4_RANGE,
+    Type::INT8_RANGE,
+    Type::NUM_RANGE,
+    Type::TS_RANGE,
+    Type::TSTZ_RANGE,
+    Type::DATE_RANGE,
+    Type::MACADDR8,
+    Type::TS_VECTOR,
+];
+const TEXT_ARRAYS: [Type; 2] = [Type::TEXT_ARRAY, Type::JSON_ARRAY];
+const ARRAYS: [Type; 25] = [
+    Type::INT4_ARRAY,
+    Type::INT8_ARRAY,
+    Type::BOOL_ARRAY,
+    Type::FLOAT8_ARRAY,
+    Type::BYTEA_ARRAY,
+    Type::TIMESTAMPTZ_ARRAY,
+    Type::TIMESTAMP_ARRAY,
+    Type::DATE_ARRAY,
+    Type::TIME_ARRAY,
+    Type::UUID_ARRAY,
+    Type::NUMERIC_ARRAY,
+    Type::INT2_ARRAY,
+    Type::FLOAT4_ARRAY,
+    Type::OID_ARRAY,
+    Type::INET_ARRAY,
+    Type::CIDR_ARRAY,
+    Type::MACADDR_ARRAY,
+    Type::CHAR_ARRAY,
+    Type::VARBIT_ARRAY,
+    Type::JSONB_ARRAY,
+    Type::POINT_ARRAY,
+    Type::BOX_ARRAY,
+    Type::PATH_ARRAY,
+    Type::INT4_RANGE_ARRAY,
+    Type::INT8_RANGE_ARRAY,
+];
+/// Types of extensions, which have no fixed OID. The value goes in its binary form without a declared type; PostgreSQL
+/// infers the type from the place.
+const EXTENSIONS: [&str; 6] = ["hstore", "vector", "halfvec", "sparsevec", "geometry", "geography"];
+
+impl Encoded {
+    fn push(&mut self, index: usize, value: Value<'_>) -> Result<(), Error> {
+        let refused = |error: Box<dyn std::error::Error + Sync + Send>| {
+            Error::usage(format!("parameter ${} cannot be encoded: {error}", index + 1)).source(error)
+        };
+        for type_ in &TEXTS {
+            if let Some(null) = self.probe(value, type_).map_err(refused)? {
+                self.declare(0, frontend::Format::Text, null);
+                return Ok(());
+            }
+        }
+        for type_ in &SCALARS {
+            if let Some(null) = self.probe(value, type_).map_err(refused)? {
+                self.declare(type_.oid(), format(value.encode_format(type_)), null);
+                return Ok(());
+            }
+        }
+        for type_ in &TEXT_ARRAYS {
+            if let Some(null) = self.probe(value, type_).map_err(refused)? {
+                self.array_to_literal().ok_or_else(|| refused("its array is not one of text".into()))?;
+                self.declare(0, frontend::Format::Text, null);
+                return Ok(());
+            }
+        }
+        for type_ in &ARRAYS {
+            if let Some(null) = self.probe(value, type_).map_err(refused)? {
+                self.declare(type_.oid(), format(value.encode_format(type_)), null);
+                return Ok(());
+            }
+        }
+        for name in EXTENSIONS {
+            let type_ = Type::new(name.to_owned(), 0, Kind::Simple, String::new());
+            if let Some(null) = self.probe(value, &type_).map_err(refused)? {
+                self.declare(0, format(value.encode_format(&type_)), null);
+                return Ok(());
+            }
+        }
+        Err(Error::usage(format!(
+            "parameter ${} is of a Rust type that no built-in type takes, for example a derived enum: name its type with \
+             query_typed, or send it as text (a &str fits every type)",
+            index + 1
+        )))
+    }
+
+    /// `None` when the value does not accept the type.
+    fn probe(
+        &mut self,
+        value: Value<'_>,
+        type_: &Type,
+    ) -> Result<Option<IsNull>, Box<dyn std::error::Error + Sync + Send>> {
+        match self.attempt(value, type_) {
+            Ok(null) => Ok(Some(null)),
+            Err(error) if error.is::<WrongType>() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        value: Value<'_>,
+        type_: &Type,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        self.arena.truncate(self.start);
+        value.to_sql_checked(type_, &mut self.arena)
+    }
+
+    fn declare(&mut self, type_oid: u32, format: frontend::Format, null: IsNull) {
+        let value = match null {
+            IsNull::Yes => {
+                self.arena.truncate(self.start);
+                None
+            }
+            IsNull::No => Some(self.start..self.arena.len()),
+        };
+        self.start = self.arena.len();
+        self.items.push(Item { type_oid, format, value });
+    }
+
+    /// Turns the array in its binary form that was written last into an array literal. A NULL writes nothing.
+    fn array_to_literal(&mut self) -> Option<()> {
+        let binary = self.arena.split_off(self.start);
+        if binary.is_empty() {
+            return Some(());
+        }
+        let dimensions = i32::from_be_bytes(*binary.first_chunk()?);
+        // Per dimension the header has a length and a lower bound of 4 bytes each.
+        let mut rest = binary.get(12 + 8 * usize::try_from(dimensions).ok()?..)?;
+        self.arena.extend_from_slice(b"{");
+        let mut first = true;
+        while let Some((len, after)) = rest.split_first_chunk() {
+            if !std::mem::take(&mut first) {
+                self.arena.extend_from_slice(b",");
+            }
+            rest = after;
+            match usize::try_from(i32::from_be_bytes(*len)) {
+                Err(_) => self.arena.extend_from_slice(b"NULL"),
+                Ok(len) => {
+                    let (element, after) = rest.split_at_checked(len)?;
+                    rest = after;
+                    self.arena.extend_from_slice(b"\"");
+                    for part in element.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
+                        match part.split_last() {
+                            Some((&special @ (b'"' | b'\\'), before)) => {
+                                self.arena.extend_from_slice(before);
+                                self.arena.extend_from_slice(&[b'\\', special]);
+                            }
+                            _ => self.arena.extend_from_slice(part),
+                        }
+                    }
+                    self.arena.extend_from_slice(b"\"");
+                }
+            }
+        }
+        self.arena.extend_from_slice(b"}");
+        Some(())
+    }
+
+    fn write(&self, out: &mut Vec<u8>, sql: &str) -> Result<(), Error> {
+        let parameters: Vec<Parameter<'_>> = self
+            .items
+            .iter()
+            .map(|item| Parameter {
+                type_oid: item.type_oid,
+                format: item.format,
+                value: item.value.clone().and_then(|range| self.arena.get(range)),
+            })
+            .collect();
+        let statement = Statement { sql, parameters: &parameters, result_format: frontend::Format::Binary };
+        frontend::statement(out, &statement).map_err(|error| {
+            Error::usage(format!("the statement cannot be sent: {}", error.detail())).source(error)
+        })
+    }
+}
+
+fn format(format: Format) -> frontend::Format {
+    match format {
+        Format::Text => frontend::Format::Text,
+        Format::Binary => frontend::Format::Binary,
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    fn encode(value: Value<'_>) -> (u32, frontend::Format, Option<Vec<u8>>) {
+        let mut encoded = Encoded::default();
+        encoded.push(0, value).unwrap();
+        let item = &encoded.items[0];
+        let bytes = item.value.clone().map(|range| encoded.arena[range].to_vec());
+        (item.type_oid, item.format, bytes)
+    }
+
+    #[test]
+    fn each_rust_type_is_declared_as_the_type_it_is_or_left_to_postgresql() {
+        use chrono::{DateTime, NaiveDate, Utc};
+        let day = NaiveDate::from_ymd_opt(2024, 2, 29).unwrap();
+        let moment: DateTime<Utc> = DateTime::UNIX_EPOCH;
+        let rows: &[(Value<'_>, u32, frontend::Format)] = &[
+            (&true, 16, frontend::Format::Binary),
+            (&1i8, 18, frontend::Format::Binary),
+            (&1i16, 21, frontend::Format::Binary),
+            (&1i32, 23, frontend::Format::Binary),
+            (&1i64, 20, frontend::Format::Binary),
+            (&1u32, 26, frontend::Format::Binary),
+            (&1f32, 700, frontend::Format::Binary),
+            (&1f64, 701, frontend::Format::Binary),
+            (&"text", 0, frontend::Format::Text),
+            (&String::new(), 0, frontend::Format::Text),
+            (&Some("text"), 0, frontend::Format::Text),
+            (&&b"bytes"[..], 17, frontend::Format::Binary),
+            (&vec![1u8], 17, frontend::Format::Binary),
+            (&std::time::SystemTime::UNIX_EPOCH, 1184, frontend::Format::Binary),
+            (&moment, 1184, frontend::Format::Binary),
+            (&moment.naive_utc(), 1114, frontend::Format::Binary),
+            (&day, 1082, frontend::Format::Binary),
+            (&uuid::Uuid::nil(), 2950, frontend::Format::Binary),
+            (&serde_json::json!({"a": 1}), 0, frontend::Format::Text),
+            (&std::net::IpAddr::from([127, 0, 0, 1]), 869, frontend::Format::Binary),
+            (&vec![1i32], 1007, frontend::Format::Binary),
+            (&vec![Some(1i64), None], 1016, frontend::Format::Binary),
+            (&vec!["a"], 0, frontend::Format::Text),
+            (&vec![uuid::Uuid::nil()], 2951, frontend::Format::Binary),
+            (&vec![vec![1u8]], 1001, frontend::Format::Binary),
+            (&vec![serde_json::json!(1)], 0, frontend::Format::Text),
+            (&None::<i32>, 23, frontend::Format::Binary),
+            (&None::<String>, 0, frontend::Format::Text),
+            (&None::<Vec<String>>, 0, frontend::Format::Text),
+            (&std::collections::HashMap::<String, Option<String>>::new(), 0, frontend::Format::Binary),
+        ];
+        for (value, oid, format) in rows {
+            let (found_oid, found_format, _) = encode(*value);
+            assert_eq!((found_oid, found_format), (*oid, *format), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_null_is_null_and_an_empty_value_is_not() {
+        assert_eq!(encode(&None::<i32>).2, None);
+        assert_eq!(encode(&None::<&str>).2, None);
+        assert_eq!(encode(&None::<Vec<&str>>).2, None);
+        assert_eq!(encode(&"").2, Some(vec![]));
+        assert_eq!(encode(&Vec::<u8>::new()).2, Some(vec![]));
+    }
+
+    #[test]
+    fn an_array_of_text_becomes_an_array_literal() {
+        for (array, literal) in [
+            (vec![], "{}"),
+            (vec![Some("a"), Some("b c")], r#"{"a","b c"}"#),
+            (vec![None, Some("NULL"), Some("")], r#"{NULL,"NULL",""}"#),
+            (vec![Some(r#"say "hi" \ back"#)], r#"{"say \"hi\" \\ back"}"#),
+            (vec![Some("\\"), Some("ü🚀,{}")], r#"{"\\","ü🚀,{}"}"#),
+        ] {
+            assert_eq!(String::from_utf8(encode(&array).2.unwrap()).unwrap(), literal);
+        }
+    }
+
+    #[test]
+    fn values_lie_one_after_the_other_whatever_was_tried_before() {
+        let mut encoded = Encoded::default();
+        let values: [Value<'_>; 4] = [&7i64, &"seven", &vec!["x"], &None::<i32>];
+        for (index, value) in values.into_iter().enumerate() {
+            encoded.push(index, value).unwrap();
+        }
+        let bytes: Vec<_> = encoded
+            .items
+            .iter()
+            .map(|item| item.value.clone().map(|range| encoded.arena[range].to_vec()))
+            .collect();
+        assert_eq!(
+            bytes,
+            [Some(vec![0, 0, 0, 0, 0, 0, 0, 7]), Some(b"seven".to_vec()), Some(br#"{"x"}"#.to_vec()), None]
+        );
+    }
+
+    #[test]
+    fn a_derived_enum_needs_its_type_named() {
+        #[derive(Debug, postgres_types::ToSql)]
+        #[postgres(name = "mood")]
+        enum Mood {
+            #[postgres(name = "sad")]
+            Sad,
+        }
+        let error = statement(&mut Vec::new(), "select $1", &[&Mood::Sad]).unwrap_err();
+        assert!(
+            error.to_string().contains("parameter $1") && error.to_string().contains("query_typed"),
+            "{error}"
+        );
+        let mood = Type::new("mood".into(), 0, Kind::Enum(vec!["sad".into()]), "public".into());
+        typed_statement(&mut Vec::new(), "select $1", &[(&Mood::Sad, mood)]).unwrap();
+        let error = typed_statement(&mut Vec::new(), "select $1", &[(&Mood::Sad, Type::INT4)]).unwrap_err();
+        assert!(error.to_string().contains("parameter $1 cannot be sent as int4"), "{error}");
+    }
+
+    #[test]
+    fn what_postgresql_cannot_take_is_refused_before_it_is_sent() {
+        let error = statement(&mut Vec::new(), "select '\0'", &[]).unwrap_err();
+        assert_eq!(error.kind(), crate::Kind::Usage);
+        let many: Vec<Value<'_>> = vec![&1i32; 65_536];
+        let error = statement(&mut Vec::new(), "select 1", &many).unwrap_err();
+        assert!(error.to_string().contains("65536 parameters"), "{error}");
+    }
+}

@@ -1,0 +1,262 @@
+//! Reading the endpoint's refusals: problem details (PROTOCOL.md section 4), without a JSON library.
+//!
+//! A problem is one flat object. What is not one (an error page of something in between) gives no members, and the
+//! status has to speak for itself.
+
+use crate::policy;
+use crate::{Error, Kind, Outcome};
+
+/// The longest part of a text of the endpoint that an error shows, in characters.
+const SHOWN_CHARACTERS: usize = 500;
+
+/// The error of an answer whose status is not 200.
+pub(crate) fn refusal(status: u16, content_type: &str, retry_after: Option<&str>, body: &[u8]) -> Error {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let is_problem = media_type.eq_ignore_ascii_case("application/problem+json");
+    let members = std::str::from_utf8(body).ok().filter(|_| is_problem).and_then(members).unwrap_or_default();
+    let text = |name: &str| {
+        members.iter().find_map(|(found, value)| match value {
+            Member::Text(text) if found == name => {
+                Some(text.chars().take(SHOWN_CHARACTERS).collect::<String>())
+            }
+            _ => None,
+        })
+    };
+    let retryable = members.iter().any(|(name, value)| name == "retryable" && *value == Member::True);
+    let code = text("code");
+    let Some(known) = code.as_deref() else {
+        return foreign(status, media_type);
+    };
+
+    let what = text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("HTTP status {status}"));
+    let message = format!("the endpoint refused the request ({known}): {what}{}", advice(known));
+    let retry_after_ms = retry_after
+        .and_then(|seconds| seconds.trim().parse::<u32>().ok())
+        .map(|seconds| seconds.saturating_mul(1_000));
+    let (kind, outcome, retry) = match known {
+        "connection_lost" => (Kind::Lost, Outcome::Unknown, policy::Outcome::Lost),
+        "internal" => (Kind::Refused, Outcome::Unknown, policy::Outcome::Lost),
+        _ => (Kind::Refused, Outcome::NotExecuted, policy::Outcome::Refused { retryable, retry_after_ms }),
+    };
+    Error::new(kind, message)
+        .outcome_is(outcome)
+        .retry_is(retry)
+        .refusal_is(status, code.clone(), text("sqlstate"))
+        .request_id_is(text("request_id"))
+}
+
+/// An answer that no onetrip endpoint gives.
+fn foreign(status: u16, media_type: &str) -> Error {
+    let media_type: String = match media_type {
+        "" => "no content type".to_owned(),
+        _ => media_type.chars().filter(|character| !character.is_control()).take(60).collect(),
+    };
+    let message = match status {
+        0 | 300..=399 => format!(
+            "the endpoint answered with a redirect (status {status}), which is not followed because it would carry \
+             credentials elsewhere; give the URL that it leads to"
+        ),
+        _ => format!(
+            "the answer (status {status}, {media_type}) is not onetrip's; is the URL's host an onetrip endpoint?"
+        ),
+    };
+    // What stands in between gives these when it did not get through, or when the endpoint did not answer in time.
+    let kind = if status >= 500 { Kind::Lost } else { Kind::Protocol };
+    let outcome = if status >= 500 { Outcome::Unknown } else { Outcome::NotExecuted };
+    Error::new(kind, message).outcome_is(outcome).refusal_is(status, None, None)
+}
+
+/// What to do about a refusal, where its detail cannot know it.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "invalid_credentials" => "; check the role and the password in the URL",
+        "unknown_database" => "; check the database in the URL: it is a name in the endpoint's configuration",
+        "not_found" => "; the URL's path is only the name of the database",
+        "request_too_large" => "; send less at once, or raise the endpoint's limit",
+        _ => "",
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Member {
+    Text(String),
+    True,
+    Other,
+}
+
+/// The members of a flat JSON object; `None` where the text is none.
+fn members(text: &str) -> Option<Vec<(String, Member)>> {
+    let mut json = Json { rest: text.trim_end() };
+    let mut members = Vec::new();
+    json.expect('{')?;
+    if json.expect('}').is_some() {
+        return json.rest.is_empty().then_some(members);
+    }
+    loop {
+        let name = json.string()?;
+        json.expect(':')?;
+        let value = match json.peek()? {
+            '"' => Member::Text(json.string()?),
+            '{' | '[' => return None,
+            _ => match json.word() {
+                "true" => Member::True,
+                "" => return None,
+                _ => Member::Other,
+            },
+        };
+        members.push((name, value));
+        if json.expect(',').is_none() {
+            json.expect('}')?;
+            return json.rest.is_empty().then_some(members);
+        }
+    }
+}
+
+struct Json<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Json<'a> {
+    fn peek(&mut self) -> Option<char> {
+        self.rest = self.rest.trim_start();
+        self.rest.chars().next()
+    }
+
+    fn expect(&mut self, character: char) -> Option<()> {
+        self.rest = self.rest.trim_start().strip_prefix(character)?;
+        Some(())
+    }
+
+    /// A number, `true`, `false` or `null`.
+    fn word(&mut self) -> &'a str {
+        let end = self.rest.find([',', '}', ' ', '\n', '\r', '\t']).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+
+    fn string(&mut self) -> Option<String> {
+        self.expect('"')?;
+        let mut text = String::new();
+        loop {
+            let end = self.rest.find(['"', '\\'])?;
+            let (plain, rest) = self.rest.split_at(end);
+            text.push_str(plain);
+            let mut characters = rest.chars();
+            if characters.next()? == '"' {
+                self.rest = characters.as_str();
+                return Some(text);
+            }
+            let escaped = characters.next()?;
+            self.rest = characters.as_str();
+            text.push(match escaped {
+                '"' | '\\' | '/' => escaped,
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'u' => self.unicode()?,
+                _ => return None,
+            });
+        }
+    }
+
+    /// The four digits after `\u`, and those of the second half of a surrogate pair.
+    fn unicode(&mut self) -> Option<char> {
+        let first = self.unit()?;
+        if (0xd800..0xdc00).contains(&first) {
+            self.rest = self.rest.strip_prefix("\\u")?;
+            let second = self.unit()?;
+            return char::decode_utf16([first, second]).next()?.ok();
+        }
+        char::from_u32(u32::from(first))
+    }
+
+    fn unit(&mut self) -> Option<u16> {
+        let (digits, rest) = self.rest.split_at_checked(4)?;
+        self.rest = rest;
+        let is_hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_hexadecimal.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_gives_its_code_and_its_detail_and_what_to_do() {
+        let body = br#"{"type":"about:blank","title":"The credentials are missing or wrong","status":401,
+            "detail":"password authentication failed for this role","code":"invalid_credentials","sqlstate":"28P01",
+            "retryable":false,"request_id":"r-7"}"#;
+        let error = refusal(401, "application/problem+json; charset=utf-8", None, body);
+        assert_eq!(error.kind(), Kind::Refused);
+        assert_eq!(error.outcome(), Outcome::NotExecuted);
+        assert_eq!(
+            (error.status(), error.refusal(), error.code(), error.request_id(), error.is_retryable()),
+            (Some(401), Some("invalid_credentials"), Some("28P01"), Some("r-7"), false)
+        );
+        let text = error.to_string();
+        assert!(text.contains("password authentication failed") && text.contains("check the role"), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_that_passes_says_so() {
+        let body = br#"{"code":"pool_timeout","retryable":true,"detail":"no connection became free in 5 s"}"#;
+        let error = refusal(503, "application/problem+json", Some("2"), body);
+        assert!(error.is_retryable());
+        assert_eq!(error.retry(), policy::Outcome::Refused { retryable: true, retry_after_ms: Some(2_000) });
+        let lost = refusal(
+            502,
+            "application/problem+json",
+            None,
+            br#"{"code":"connection_lost","retryable":false}"#,
+        );
+        assert_eq!((lost.kind(), lost.outcome(), lost.is_retryable()), (Kind::Lost, Outcome::Unknown, false));
+    }
+
+    #[test]
+    fn what_is_no_problem_is_not_taken_for_one() {
+        for (status, media_type, body, kind, part) in [
+            (404, "text/html", "<h1>nothing</h1>", Kind::Protocol, "is the URL's host an onetrip endpoint?"),
+            (502, "text/html", "<h1>bad gateway</h1>", Kind::Lost, "status 502"),
+            (301, "", "", Kind::Protocol, "redirect"),
+            (0, "", "", Kind::Protocol, "redirect"),
+            (400, "application/problem+json", "{", Kind::Protocol, "status 400"),
+            (400, "application/problem+json", r#"{"code": ["x"]}"#, Kind::Protocol, "status 400"),
+            (400, "text/plain", r#"{"code": "x"}"#, Kind::Protocol, "text/plain"),
+        ] {
+            let error = refusal(status, media_type, None, body.as_bytes());
+            assert_eq!(error.kind(), kind, "{body}");
+            assert!(error.to_string().contains(part), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn members_are_read_with_every_escape_and_refused_where_they_are_none() {
+        let text = |value: &str| Some(Member::Text(value.to_owned()));
+        for (json, expected) in [
+            (r#"{"a":"b"}"#, text("b")),
+            (r#" { "a" : "\"\\\/\b\f\n\r\t" } "#, text("\"\\/\u{8}\u{c}\n\r\t")),
+            (r#"{"a":"\u00fc\ud83d\ude80"}"#, text("ü🚀")),
+            (r#"{"a":true}"#, Some(Member::True)),
+            (r#"{"a":null, "b": 1.5}"#, Some(Member::Other)),
+            (r#"{"a":"\ud83d"}"#, None),
+            (r#"{"a":"\ud83d\u0041"}"#, None),
+            (r#"{"a":"\u00f"}"#, None),
+            (r#"{"a":"\x"}"#, None),
+            (r#"{"a":"b"} x"#, None),
+            (r#"{"a":"b",}"#, None),
+            (r#"{"a":{}}"#, None),
+            (r#"{"a":}"#, None),
+            (r#"{a:"b"}"#, None),
+            (r#"["a"]"#, None),
+            ("", None),
+        ] {
+            let found = members(json).and_then(|members| members.into_iter().next()).map(|(_, value)| value);
+            assert_eq!(found, expected, "{json}");
+        }
+        assert_eq!(members("{}"), Some(vec![]));
+    }
+}

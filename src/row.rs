@@ -1,0 +1,286 @@
+//! Rows and their columns: values straight from the received buffer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use onetrip_wire::backend::{DataRow, Field};
+use postgres_types::{FromSql, Kind as TypeKind, Type};
+
+use crate::{Error, Kind};
+
+/// A column of a result.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Column {
+    name: String,
+    type_: Type,
+    type_oid: u32,
+    table_oid: Option<u32>,
+    column_id: Option<i16>,
+    type_modifier: i32,
+    is_text: bool,
+}
+
+impl Column {
+    pub(crate) fn new(field: Field) -> Column {
+        Column {
+            type_: Type::from_oid(field.type_oid).unwrap_or(Type::UNKNOWN),
+            type_oid: field.type_oid,
+            table_oid: (field.table_oid != 0).then_some(field.table_oid),
+            column_id: (field.column != 0).then_some(field.column),
+            type_modifier: field.type_modifier,
+            is_text: field.format == 0,
+            name: field.name,
+        }
+    }
+
+    /// The name; not unique within a result.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The type. A domain comes as its base type. A type that is not built in (an enum, a composite, one of an extension)
+    /// is [`Type::UNKNOWN`] here, for its OID is another in each database: see [`type_oid`](Self::type_oid).
+    pub fn type_(&self) -> &Type {
+        &self.type_
+    }
+
+    /// The OID of the type, whether built in or not.
+    pub fn type_oid(&self) -> u32 {
+        self.type_oid
+    }
+
+    /// The OID of the table that the column is of.
+    pub fn table_oid(&self) -> Option<u32> {
+        self.table_oid
+    }
+
+    /// The number of the column in its table, from 1.
+    pub fn column_id(&self) -> Option<i16> {
+        self.column_id
+    }
+
+    /// The type modifier, for example of `varchar(20)`; −1 where there is none.
+    pub fn type_modifier(&self) -> i32 {
+        self.type_modifier
+    }
+
+    fn type_name(&self) -> String {
+        match Type::from_oid(self.type_oid) {
+            Some(type_) => type_.to_string(),
+            None => format!("the type with OID {}, which is not built in", self.type_oid),
+        }
+    }
+}
+
+impl fmt::Debug for Column {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Column").field("name", &self.name).field("type", &self.type_name()).finish()
+    }
+}
+
+/// A row. Its values are decoded when they are asked for, `&str` and `&[u8]` without a copy.
+#[derive(Clone)]
+pub struct Row {
+    columns: Arc<[Column]>,
+    data: DataRow,
+}
+
+impl Row {
+    pub(crate) fn new(columns: Arc<[Column]>, data: DataRow) -> Row {
+        Row { columns, data }
+    }
+
+    /// The columns, in order.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// How many values the row has.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether the row has no values.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The value of a column, by its index from 0 or by its name.
+    ///
+    /// Of columns of one name it is the first; a name that differs only in ASCII case is found where the exact one is
+    /// not there.
+    ///
+    /// # Panics
+    /// Where [`try_get`](Self::try_get) gives an error.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let row = client.query_one("select 7::int8 as id, 'Ada' as name", &[]).await?;
+    /// let id: i64 = row.get("id");
+    /// let name: &str = row.get(1);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn get<'a, I, T>(&'a self, index: I) -> T
+    where
+        I: RowIndex,
+        T: FromSql<'a>,
+    {
+        match self.try_get(index) {
+            Ok(value) => value,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// As [`get`](Self::get), with an error instead of a panic.
+    ///
+    /// # Errors
+    /// [`Kind::Decode`] when there is no such column, when NULL meets a type that is no `Option`, or when the Rust type
+    /// does not take the column's type. The text names the column and both types.
+    pub fn try_get<'a, I, T>(&'a self, index: I) -> Result<T, Error>
+    where
+        I: RowIndex,
+        T: FromSql<'a>,
+    {
+        let Some((at, column)) = index.find(&self.columns).and_then(|at| Some((at, self.columns.get(at)?)))
+        else {
+            let names: Vec<&str> = self.columns.iter().map(Column::name).collect();
+            let asked = index.describe();
+            return Err(Error::new(
+                Kind::Decode,
+                format!(
+                    "there is no column {asked}; the result has {} columns: {}",
+                    names.len(),
+                    names.join(", ")
+                ),
+            ));
+        };
+        let failed = |why: &str| {
+            let rust = std::any::type_name::<T>();
+            let (name, sql) = (&column.name, column.type_name());
+            Error::new(Kind::Decode, format!("column {at} (\"{name}\") of type {sql} as {rust}: {why}"))
+        };
+        let value = self.data.value(at).flatten();
+        if !T::accepts(&column.type_) {
+            return Err(failed(
+                "this Rust type does not take it; choose another, or cast the column in the SQL, for example to text",
+            ));
+        }
+        let Some(value) = value else {
+            return T::from_sql_null(&column.type_)
+                .map_err(|error| failed("the value is NULL, which only an Option can hold").source(error));
+        };
+        column.check(value).map_err(failed)?;
+        T::from_sql(&column.type_, value).map_err(|error| failed(&error.to_string()).source(error))
+    }
+
+    /// The bytes of a value as PostgreSQL sent them, `None` for NULL, without a look at its type.
+    ///
+    /// # Errors
+    /// [`Kind::Decode`] when there is no such column.
+    pub fn try_get_raw<I: RowIndex>(&self, index: I) -> Result<Option<&[u8]>, Error> {
+        index
+            .find(&self.columns)
+            .and_then(|at| self.data.value(at))
+            .ok_or_else(|| Error::new(Kind::Decode, format!("there is no column {}", index.describe())))
+    }
+}
+
+impl fmt::Debug for Row {
+    /// Shows no value: they may be secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Row").field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+impl Column {
+    /// Refuses what a `FromSql` would misread.
+    fn check(&self, value: &[u8]) -> Result<(), &'static str> {
+        if self.is_text && self.type_ != Type::TEXT && self.type_ != Type::UNKNOWN {
+            return Err("the endpoint sent it in text format although binary was asked for");
+        }
+        // Text has no zero bytes; binary forms have them in their counts and lengths, or begin with a version or a flag.
+        let is_binary = || value.contains(&0) || value.first().is_some_and(|&first| first < 9);
+        if self.type_ == Type::UNKNOWN && self.type_oid != Type::UNKNOWN.oid() && is_binary() {
+            return Err("its binary form is not text; cast the column to text in the SQL");
+        }
+        if let TypeKind::Array(_) = self.type_.kind() {
+            return check_array(value).ok_or("the array is corrupt");
+        }
+        Ok(())
+    }
+}
+
+/// Whether an array can have as many elements as its header says, before anything is allocated for them.
+fn check_array(value: &[u8]) -> Option<()> {
+    let (header, mut rest) = value.split_first_chunk::<12>()?;
+    let dimensions = i32::from_be_bytes(*header.first_chunk()?);
+    let mut elements: u64 = 1;
+    for _ in 0..u32::try_from(dimensions).ok()? {
+        let (dimension, after) = rest.split_first_chunk::<8>()?;
+        let len = u32::try_from(i32::from_be_bytes(*dimension.first_chunk()?)).ok()?;
+        elements = elements.checked_mul(u64::from(len))?;
+        rest = after;
+    }
+    // An element has a length of 4 bytes at least.
+    (dimensions == 0 || elements <= rest.len() as u64 / 4).then_some(())
+}
+
+/// What finds a column: its index from 0, or its name.
+pub trait RowIndex: sealed::Sealed {
+    #[doc(hidden)]
+    fn find(&self, columns: &[Column]) -> Option<usize>;
+
+    #[doc(hidden)]
+    fn describe(&self) -> String;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for usize {}
+    impl Sealed for str {}
+    impl Sealed for String {}
+    impl<T: Sealed + ?Sized> Sealed for &T {}
+}
+
+impl RowIndex for usize {
+    fn find(&self, columns: &[Column]) -> Option<usize> {
+        (*self < columns.len()).then_some(*self)
+    }
+
+    fn describe(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl RowIndex for str {
+    fn find(&self, columns: &[Column]) -> Option<usize> {
+        let exact = columns.iter().position(|column| column.name == self);
+        exact.or_else(|| columns.iter().position(|column| column.name.eq_ignore_ascii_case(self)))
+    }
+
+    fn describe(&self) -> String {
+        format!("\"{self}\"")
+    }
+}
+
+impl RowIndex for String {
+    fn find(&self, columns: &[Column]) -> Option<usize> {
+        RowIndex::find(self.as_str(), columns)
+    }
+
+    fn describe(&self) -> String {
+        self.as_str().describe()
+    }
+}
+
+impl<T: RowIndex + ?Sized> RowIndex for &T {
+    fn find(&self, columns: &[Column]) -> Option<usize> {
+        (**self).find(columns)
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
+}

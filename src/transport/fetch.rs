@@ -1,0 +1,184 @@
+//! JavaScript's global `fetch`: Workers, browsers, Node, Deno, Bun.
+
+use std::fmt;
+
+use bytes::Bytes;
+use js_sys::{Function, Promise, Reflect, Uint8Array};
+use send_wrapper::SendWrapper;
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{AbortController, Headers, ReadableStreamDefaultReader, RequestInit, RequestRedirect};
+
+use super::{Body, BoxFuture, Clock, Failure, RESPONSE_HEADERS, Request, Response, Sent, Transport};
+
+#[wasm_bindgen]
+extern "C" {
+    // Not web-sys's: those belong to a window or a worker scope, and this is whatever the runtime has.
+    #[wasm_bindgen(js_name = fetch, catch)]
+    fn global_fetch(url: &str, options: &RequestInit) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(callback: &Function, milliseconds: f64) -> JsValue;
+
+    #[wasm_bindgen(js_name = clearTimeout)]
+    fn clear_timeout(timer: &JsValue);
+}
+
+/// The transport of JavaScript runtimes: the global `fetch`, with its body as a stream.
+///
+/// A dropped request is aborted. `fetch` does not tell a connection that never came about from one that broke, so every
+/// failure is [`Sent::Perhaps`].
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Fetch;
+
+impl Fetch {
+    /// The global `fetch`.
+    pub fn new() -> Fetch {
+        Fetch
+    }
+}
+
+impl Transport for Fetch {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
+        Box::pin(SendWrapper::new(async move {
+            let before = |error| Failure::new(Sent::No, Thrown::new(&error));
+            let controller = AbortController::new().map_err(before)?;
+            let abort = AbortOnDrop(Some(controller.clone()));
+            let headers = Headers::new().map_err(before)?;
+            for (name, value) in request.headers() {
+                headers.set(name, value).map_err(before)?;
+            }
+            let options = RequestInit::new();
+            options.set_method("POST");
+            options.set_headers_headers(&headers);
+            options.set_body_opt_u8_array(Some(&Uint8Array::from(request.body().as_ref())));
+            options.set_signal(Some(&controller.signal()));
+            options.set_redirect(RequestRedirect::Manual);
+
+            let lost = |error| Failure::new(Sent::Perhaps, Thrown::new(&error));
+            let promise = global_fetch(request.url(), &options).map_err(before)?;
+            let response: web_sys::Response = JsFuture::from(promise).await.map_err(lost)?.unchecked_into();
+            let received = response.headers();
+            let headers = RESPONSE_HEADERS
+                .into_iter()
+                .filter_map(|name| Some((name, received.get(name).ok()??)))
+                .collect();
+            let reader = response
+                .body()
+                .map(|stream| stream.get_reader().unchecked_into::<ReadableStreamDefaultReader>());
+            let body = SendWrapper::new(Arriving { reader, abort });
+            Ok(Response { status: response.status(), headers, body: Box::new(body) })
+        }))
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
+}
+
+struct Arriving {
+    // `None` for an answer without a body.
+    reader: Option<ReadableStreamDefaultReader>,
+    abort: AbortOnDrop,
+}
+
+impl Body for SendWrapper<Arriving> {
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {
+        Box::pin(SendWrapper::new(async move {
+            let lost = |error| Failure::new(Sent::Perhaps, Thrown::new(&error));
+            if let Some(reader) = &self.reader {
+                let step = JsFuture::from(reader.read()).await.map_err(lost)?;
+                let value = Reflect::get(&step, &"value".into()).map_err(lost)?;
+                if let Ok(chunk) = value.dyn_into::<Uint8Array>() {
+                    return Ok(Some(chunk.to_vec().into()));
+                }
+            }
+            self.abort.disarm();
+            Ok(None)
+        }))
+    }
+}
+
+/// Aborts the request when the caller has lost interest in it.
+struct AbortOnDrop(Option<AbortController>);
+
+impl AbortOnDrop {
+    fn disarm(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(controller) = &self.0 {
+            controller.abort();
+        }
+    }
+}
+
+/// What JavaScript threw, as text.
+#[derive(Debug)]
+struct Thrown(String);
+
+impl Thrown {
+    fn new(value: &JsValue) -> Thrown {
+        let text = match value.dyn_ref::<js_sys::Error>() {
+            Some(error) => String::from(error.message()),
+            None => value.as_string().unwrap_or_else(|| "fetch failed".to_owned()),
+        };
+        Thrown(text)
+    }
+}
+
+impl fmt::Display for Thrown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Thrown {}
+
+/// `Date.now`, `setTimeout` and `Math.random`.
+struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the date is positive and fits 53 bits"
+    )]
+    fn now_ms(&self) -> u64 {
+        js_sys::Date::now() as u64
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a wait of 2^53 milliseconds does not happen")]
+    fn sleep(&self, milliseconds: u64) -> BoxFuture<'_, ()> {
+        Box::pin(SendWrapper::new(async move {
+            // A longer timer would fire at once.
+            let milliseconds = milliseconds.min(i32::MAX.unsigned_abs().into()) as f64;
+            let mut timer = Timer(JsValue::UNDEFINED);
+            let promise = Promise::new(&mut |resolve, _reject| timer.0 = set_timeout(&resolve, milliseconds));
+            // A promise made from `resolve` alone is never rejected.
+            let _ = JsFuture::from(promise).await;
+        }))
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the product lies in 0 to 2^32 - 1"
+    )]
+    fn random(&self) -> u32 {
+        (js_sys::Math::random() * 4_294_967_296.0) as u32
+    }
+}
+
+/// A timer that does not outlive the wait: it would keep a Node process and a Worker's request alive.
+struct Timer(JsValue);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        clear_timeout(&self.0);
+    }
+}
