@@ -78,23 +78,72 @@ pub struct Field {
 /// # Errors
 /// When the body is not one.
 pub fn row_description(body: &[u8]) -> Result<Vec<Field>, Error> {
-    let mut reader = Reader::new(body);
-    let count = reader.u16("the number of columns")?;
-    // A column takes 19 bytes at least, so the body bounds what is allocated.
-    let mut fields = Vec::with_capacity(usize::from(count).min(body.len() / 19));
-    for _ in 0..count {
-        fields.push(Field {
-            name: reader.string("a column name")?.to_owned(),
+    Fields::new(body)?.map(|field| field.map(Field::from)).collect()
+}
+
+/// A column as RowDescription gives it, its name borrowed.
+pub(crate) struct FieldRef<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) table_oid: u32,
+    pub(crate) column: i16,
+    pub(crate) type_oid: u32,
+    pub(crate) type_size: i16,
+    pub(crate) type_modifier: i32,
+    pub(crate) format: i16,
+}
+
+impl From<FieldRef<'_>> for Field {
+    fn from(field: FieldRef<'_>) -> Field {
+        let FieldRef { name, table_oid, column, type_oid, type_size, type_modifier, format } = field;
+        Field { name: name.to_owned(), table_oid, column, type_oid, type_size, type_modifier, format }
+    }
+}
+
+/// The columns of a RowDescription body, in order.
+pub(crate) struct Fields<'a> {
+    reader: Reader<'a>,
+    left: u16,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(body: &'a [u8]) -> Result<Fields<'a>, Error> {
+        let mut reader = Reader::new(body);
+        let left = reader.u16("the number of columns")?;
+        if left == 0 {
+            reader.end("RowDescription")?;
+        }
+        Ok(Fields { reader, left })
+    }
+
+    fn field(&mut self) -> Result<FieldRef<'a>, Error> {
+        let reader = &mut self.reader;
+        let field = FieldRef {
+            name: reader.string("a column name")?,
             table_oid: reader.u32("a table OID")?,
             column: reader.i16("a column number")?,
             type_oid: reader.u32("a type OID")?,
             type_size: reader.i16("a type size")?,
             type_modifier: reader.i32("a type modifier")?,
             format: reader.i16("a format")?,
-        });
+        };
+        if self.left == 0 {
+            reader.end("RowDescription")?;
+        }
+        Ok(field)
     }
-    reader.end("RowDescription")?;
-    Ok(fields)
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<FieldRef<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let field = self.field();
+        if field.is_err() {
+            self.left = 0;
+        }
+        Some(field)
+    }
 }
 
 /// The values of a DataRow body, in order; each is `None` for NULL.

@@ -288,5 +288,17 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Appends a whole number.
 pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
-    out.extend_from_slice(number.to_string().as_bytes());
+    let start = out.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        out.push(b'0' + u8::try_from(rest % 10).expect("a digit"));
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.get_mut(start..).unwrap_or_default().reverse();
 }

@@ -7,7 +7,7 @@ mod column;
 mod fields;
 mod timestamp;
 
-use crate::backend::{self, Values, tag};
+use crate::backend::tag;
 use crate::encoder::copy;
 use crate::frame::{self, Frame};
 use crate::representation::BlockOptions;
@@ -31,10 +31,10 @@ pub const BLOCK: u8 = b'B';
 pub struct BlockEncoder {
     options: BlockOptions,
     kinds: Vec<Kind>,
-    // The bytes of the values of the rows that wait, one after another.
+    // The bodies of the rows that wait, one after another, without their counts.
     values: Vec<u8>,
-    // Where each value ends in `values`, row by row; NULL is marked in the highest bit.
-    ends: Vec<u32>,
+    // Where each value lies in `values`, row by row.
+    spans: Vec<Span>,
     rows: u32,
     scratch: Scratch,
 }
@@ -46,14 +46,18 @@ struct Scratch {
     columns: Vec<u8>,
 }
 
-/// Marks NULL in `ends`; a block's values are far below 2 GiB except for one row that is larger alone.
-const NULL: u32 = 1 << 31;
+/// Where a value lies; a length of −1 is NULL.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    len: i32,
+}
 
 impl BlockEncoder {
     /// Starts an answer.
     pub fn new(options: BlockOptions) -> BlockEncoder {
-        let (kinds, values, ends) = (Vec::new(), Vec::new(), Vec::new());
-        BlockEncoder { options, kinds, values, ends, rows: 0, scratch: Scratch::default() }
+        let (kinds, values, spans) = (Vec::new(), Vec::new(), Vec::new());
+        BlockEncoder { options, kinds, values, spans, rows: 0, scratch: Scratch::default() }
     }
 
     /// Takes the next frame of the answer and appends what is ready to `out`.
@@ -64,19 +68,20 @@ impl BlockEncoder {
         match frame.tag {
             tag::DATA_ROW => {
                 self.row(frame.body)?;
-                if self.values.len() + self.ends.len() * 4 >= BLOCK_BYTES || self.rows == ROWS_LIMIT {
+                if self.values.len() >= BLOCK_BYTES || self.rows == ROWS_LIMIT {
                     self.flush(out);
                 }
             }
             tag::ROW_DESCRIPTION => {
                 self.flush(out);
-                let fields = backend::row_description(frame.body)?;
-                if fields.iter().any(|field| field.format != 0) {
-                    return Err(Error::malformed(0, "column blocks are made of results in text format"));
-                }
                 self.kinds.clear();
-                self.kinds.extend(fields.iter().map(|field| self.options.kind(field.type_oid)));
-                fields::write(&fields, out);
+                fields::write(frame.body, out, |field| {
+                    if field.format != 0 {
+                        return Err(Error::malformed(0, "column blocks are made of results in text format"));
+                    }
+                    self.kinds.push(self.options.kind(field.type_oid));
+                    Ok(())
+                })?;
             }
             _ => {
                 self.flush(out);
@@ -87,26 +92,41 @@ impl BlockEncoder {
     }
 
     fn row(&mut self, body: &[u8]) -> Result<(), Error> {
-        let mut values = Values::new(body)?;
-        let (found, expected) = (usize::from(values.remaining()), self.kinds.len());
+        let Some((count, rest)) = body.split_first_chunk::<2>() else {
+            return Err(Error::malformed(0, "a DataRow ends before the number of its values"));
+        };
+        let (found, expected) = (usize::from(u16::from_be_bytes(*count)), self.kinds.len());
         if found != expected {
             return Err(Error::malformed(0, format!("a DataRow of {found} values under {expected} columns")));
         }
-        if self.values.len() + body.len() >= NULL as usize {
-            return Err(Error::too_large(0, "a row", body.len(), NULL as usize - BLOCK_BYTES));
+        let base = self.values.len();
+        if base + body.len() > i32::MAX as usize {
+            return Err(Error::too_large(0, "a row", body.len(), i32::MAX as usize - BLOCK_BYTES));
         }
-        for value in values.by_ref() {
-            let mark = match value? {
-                None => NULL,
-                Some(value) => {
-                    self.values.extend_from_slice(value);
-                    0
-                }
+        // One copy for the whole row; the spans say where its values lie.
+        self.values.extend_from_slice(rest);
+        let mut at = 0;
+        for _ in 0..found {
+            let Some(len) = rest.get(at..).and_then(|rest| rest.first_chunk::<4>()) else {
+                return Err(Error::malformed(at + 2, "a DataRow ends before the length of a value"));
             };
-            self.ends
-                .push(u32::try_from(self.values.len()).expect("it was checked to be under 2 GiB") | mark);
+            let len = i32::from_be_bytes(*len);
+            at += 4;
+            // −1 is NULL and takes no bytes.
+            let taken = usize::try_from(len).unwrap_or(0);
+            if len < -1 || taken > rest.len() - at {
+                return Err(Error::malformed(
+                    at - 2,
+                    format!("a value of {len} bytes does not fit its DataRow"),
+                ));
+            }
+            let start = u32::try_from(base + at).expect("it was checked to be under 2 GiB");
+            self.spans.push(Span { start, len });
+            at += taken;
         }
-        values.end()?;
+        if at != rest.len() {
+            return Err(Error::malformed(at + 2, "bytes are left after the last value of a DataRow"));
+        }
         self.rows += 1;
         Ok(())
     }
@@ -119,7 +139,7 @@ impl BlockEncoder {
         arenas.start(self.options.strings);
         columns.clear();
         for (index, &kind) in self.kinds.iter().enumerate() {
-            let column = Column { values: &self.values, ends: &self.ends, index, width: self.kinds.len() };
+            let column = Column { values: &self.values, spans: &self.spans, index, width: self.kinds.len() };
             column::write(kind, &column, self.options.strings, arenas, columns);
         }
         frame::write(out, BLOCK, |out| {
@@ -128,7 +148,7 @@ impl BlockEncoder {
             out.extend_from_slice(columns);
         });
         self.values.clear();
-        self.ends.clear();
+        self.spans.clear();
         self.rows = 0;
         // One row that was larger than a block must not pin its memory.
         self.values.shrink_to(4 * BLOCK_BYTES);
@@ -159,7 +179,7 @@ impl BlockOptions {
 /// One column of the rows that wait.
 pub(crate) struct Column<'a> {
     values: &'a [u8],
-    ends: &'a [u32],
+    spans: &'a [Span],
     index: usize,
     width: usize,
 }
@@ -167,18 +187,19 @@ pub(crate) struct Column<'a> {
 impl<'a> Column<'a> {
     /// The values in row order.
     fn iter(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
-        let (values, index) = (self.values, self.index);
-        let mut before = 0;
-        self.ends.chunks_exact(self.width).map(move |row| {
-            // A value starts where the one before it ends: in this row, or the last of the row before.
-            let start = if index == 0 { before } else { row.get(index - 1).map_or(0, |end| end & !NULL) };
-            before = row.last().map_or(0, |end| end & !NULL);
-            let &end = row.get(index)?;
-            if end & NULL != 0 { None } else { values.get(start as usize..end as usize) }
+        let values = self.values;
+        self.spans.get(self.index..).unwrap_or_default().iter().step_by(self.width).map(move |span| {
+            let len = usize::try_from(span.len).ok()?;
+            values.get(span.start as usize..span.start as usize + len)
         })
     }
 
+    /// Whether the column has a NULL.
+    fn has_nulls(&self) -> bool {
+        self.iter().any(|value| value.is_none())
+    }
+
     fn rows(&self) -> usize {
-        self.ends.len() / self.width
+        self.spans.len() / self.width
     }
 }
