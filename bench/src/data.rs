@@ -88,13 +88,9 @@ fn mixed_value(dice: &mut Dice, column: &str, row: usize) -> Option<String> {
         "score" if dice.below(20) == 0 => return None,
         "score" => (dice.fraction() * 1000.0).to_string(),
         "created_at" => timestamp(dice),
-        "settings" => format!(
-            "{{\"theme\": \"{}\", \"level\": {}, \"tags\": [\"{}\", \"{}\"]}}",
-            dice.pick(&["dark", "light"]),
-            dice.below(100),
-            dice.pick(&ASCII_WORDS),
-            dice.pick(&ASCII_WORDS),
-        ),
+        "settings" => {
+            format!("{{\"theme\": \"{}\", \"level\": {}}}", dice.pick(&["dark", "light"]), dice.below(100),)
+        }
         "balance" => format!("{}.{:02}", dice.below(100_000), dice.below(100)),
         "token" => uuid(dice),
         _ => unreachable!("every column of a mixed workload has its values above"),

@@ -1,0 +1,135 @@
+// Starts the program under measurement in Node or in workerd, asks it to work, and reads what CPU time that took.
+
+import { spawn } from "node:child_process";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import http from "node:http";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+export const target = path.join(root, "target");
+export const data = path.join(target, "bench-data");
+export const bundles = path.join(target, "bench-bundles");
+const workerd = createRequire(import.meta.url).resolve("workerd/bin/workerd");
+const workerdBinary = createRequire(workerd).resolve(`@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : process.arch}/bin/workerd`);
+
+export const COMPATIBILITY_DATE = "2026-04-01";
+
+/** Lets esbuild find the package under measurement: `#onetrip/…` is a file of `pkg/ts`. */
+export const onetripSource = {
+  name: "onetrip-source",
+  setup(build) {
+    build.onResolve({ filter: /^#onetrip\// }, (found) => ({ path: path.join(root, "pkg/ts", found.path.slice("#onetrip/".length)) }));
+    build.onResolve({ filter: /\.wasm$/ }, (found) => (build.initialOptions.platform === "node" ? undefined : { path: path.basename(found.path), external: true }));
+  },
+};
+
+export async function bundle(entry, outfile, options = {}) {
+  await mkdir(bundles, { recursive: true });
+  const done = await build({
+    entryPoints: [path.join(root, "bench/lib", entry)],
+    outfile: path.join(bundles, outfile),
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    logLevel: "warning",
+    plugins: [onetripSource],
+    metafile: true,
+    ...options,
+  });
+  return { file: path.join(bundles, outfile), metafile: done.metafile };
+}
+
+/** A running program; `get` asks it, `cpu` reads its CPU time so far in nanoseconds. */
+export class Host {
+  constructor(child, port) {
+    this.child = child;
+    this.port = port;
+    this.agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  }
+
+  get(url) {
+    return new Promise((resolve, reject) => {
+      const request = http.get({ host: "127.0.0.1", port: this.port, path: url, agent: this.agent }, (response) => {
+        const parts = [];
+        response.on("data", (part) => parts.push(part));
+        response.on("end", () => {
+          const text = Buffer.concat(parts).toString();
+          if (response.statusCode === 200) resolve(text);
+          else reject(new Error(`${url}: ${response.statusCode} ${text}`));
+        });
+      });
+      request.on("error", reject);
+    });
+  }
+
+  /** CPU time of the main thread and of all threads. */
+  async cpu() {
+    const tasks = `/proc/${this.child.pid}/task`;
+    let [main, all] = [0, 0];
+    for (const task of await readdir(tasks)) {
+      const spent = Number((await readFile(`${tasks}/${task}/schedstat`, "utf8")).split(" ")[0]);
+      all += spent;
+      if (Number(task) === this.child.pid) main = spent;
+    }
+    return { main, all };
+  }
+
+  async stop() {
+    this.agent.destroy();
+    const ended = new Promise((resolve) => this.child.once("exit", resolve));
+    this.child.kill("SIGKILL");
+    await ended;
+  }
+}
+
+export async function startNode(file, node = process.execPath) {
+  const child = spawn(node, [file, data], { stdio: ["ignore", "pipe", "inherit"] });
+  const { port } = JSON.parse(await firstLine(child, child.stdout));
+  return new Host(child, port);
+}
+
+/** Starts workerd on a configuration whose one socket is called `main`. */
+export async function startWorkerd(configuration) {
+  const child = spawn(workerdBinary, ["serve", "--control-fd=3", configuration], { stdio: ["ignore", "inherit", "inherit", "pipe"] });
+  const { port } = JSON.parse(await firstLine(child, child.stdio[3]));
+  return new Host(child, port);
+}
+
+function firstLine(child, stream) {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    stream.on("data", (part) => {
+      text += part;
+      if (text.includes("\n")) resolve(text.slice(0, text.indexOf("\n")));
+    });
+    child.once("exit", (code) => reject(new Error(`the program ended with ${code} before it listened`)));
+  });
+}
+
+/** Writes a configuration of one Worker whose inputs are bindings. */
+export async function workerConfiguration(name, script, inputs, modules = []) {
+  const file = path.join(bundles, `${name}.capnp`);
+  const relative = (file) => JSON.stringify(path.relative(bundles, file));
+  await writeFile(
+    file,
+    `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "main", worker = (
+    modules = [(name = "worker.js", esModule = embed ${relative(script)})${modules.map((module) => `, (name = ${JSON.stringify(path.basename(module))}, wasm = embed ${relative(module)})`).join("")}],
+    bindings = [${inputs.map((input) => `(name = ${JSON.stringify(input)}, data = embed ${relative(path.join(data, input))})`).join(", ")}],
+    compatibilityDate = "${COMPATIBILITY_DATE}",
+  ))],
+  sockets = [(name = "main", address = "127.0.0.1:0", http = (), service = "main")],
+);
+`,
+  );
+  return file;
+}
+
+export async function workerdVersion() {
+  const manifest = createRequire(import.meta.url).resolve("workerd/package.json");
+  return JSON.parse(await readFile(manifest, "utf8")).version;
+}
