@@ -1,0 +1,135 @@
+//! Request bodies into pipelines: one codec for each content type.
+
+mod json;
+
+use bytes::Bytes;
+use onetrip_wire::encoder::Batch;
+use onetrip_wire::representation::{self, JsonOptions, Representation};
+use onetrip_wire::request::Request;
+use onetrip_wire::{Kind, Limits};
+
+use crate::failure::Failure;
+
+/// What a request asks of PostgreSQL, ready to be sent.
+pub(crate) struct Pipeline {
+    /// Frontend frames; what they may be is in PROTOCOL.md section 1.1.
+    pub(crate) frames: Bytes,
+    /// How many ReadyForQuery end the answer.
+    pub(crate) groups: usize,
+    /// Whether it is one Query frame.
+    pub(crate) script: bool,
+    /// Whether typed JSON shows a list of results.
+    pub(crate) batch: Batch,
+    /// What the answer is written as.
+    pub(crate) representation: Representation,
+}
+
+/// The content type of a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Frames,
+    Json,
+}
+
+impl Format {
+    /// Reads a Content-Type header.
+    ///
+    /// # Errors
+    /// A text that says which content types there are.
+    pub(crate) fn from_content_type(header: Option<&str>) -> Result<Format, String> {
+        let header = header.unwrap_or_default();
+        let mut parts = header.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let format = match name.as_str() {
+            representation::FRAMES => Format::Frames,
+            representation::JSON => Format::Json,
+            _ => {
+                let (json, frames) = (representation::JSON, representation::FRAMES);
+                return Err(match name.as_str() {
+                    "" => format!("the request has no Content-Type; send {json} or {frames}"),
+                    _ => format!("the Content-Type must be {json} or {frames}"),
+                });
+            }
+        };
+        for parameter in parts.filter(|parameter| !parameter.is_empty()) {
+            let parameter = parameter.to_ascii_lowercase();
+            if !matches!(parameter.as_str(), "charset=utf-8" | "charset=\"utf-8\"" | "charset=utf8") {
+                return Err("the Content-Type has a parameter that is not known; bodies are UTF-8".to_owned());
+            }
+        }
+        Ok(format)
+    }
+
+    /// The representation of an answer that the client says nothing about.
+    pub(crate) fn default_representation(self) -> Representation {
+        match self {
+            Format::Frames => Representation::Frames,
+            Format::Json => Representation::Json(JsonOptions::default()),
+        }
+    }
+
+    /// Reads a request body.
+    pub(crate) fn decode(self, body: Bytes, representation: Representation) -> Result<Pipeline, Failure> {
+        match self {
+            Format::Json => json::decode(&body, representation),
+            Format::Frames => frames(body, representation),
+        }
+    }
+}
+
+fn frames(body: Bytes, representation: Representation) -> Result<Pipeline, Failure> {
+    // The body is in memory and under the endpoint's limit already, so no frame of it can be too large.
+    let limits = Limits::default().frame_bytes(body.len().saturating_add(1));
+    let request = Request::parse(&body, &limits).map_err(|error| match error.kind() {
+        Kind::TooLarge => {
+            Failure::malformed(format!("byte {}: the last frame is longer than the body", error.offset()))
+        }
+        _ => Failure::malformed(error.to_string()),
+    })?;
+    let batch = match &request {
+        Request::Pipeline(groups)
+            if groups.iter().map(|group| group.statements.len()).sum::<usize>() == 1 =>
+        {
+            Batch::Single
+        }
+        _ => Batch::Many,
+    };
+    let (groups, script) = (request.ready_count(), matches!(request, Request::Script));
+    Ok(Pipeline { frames: body, groups, script, batch, representation })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_are_read_without_regard_to_case_and_charset() {
+        for (header, expected) in [
+            ("application/json", Format::Json),
+            ("Application/JSON; charset=UTF-8", Format::Json),
+            ("application/vnd.onetrip.pgwire", Format::Frames),
+        ] {
+            assert_eq!(Format::from_content_type(Some(header)), Ok(expected), "{header}");
+        }
+        for header in
+            [None, Some("text/plain"), Some("application/json; charset=latin1"), Some("application/jsonx")]
+        {
+            assert!(Format::from_content_type(header).is_err(), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn frames_that_are_no_pipeline_are_refused_with_their_offset() {
+        for (body, expected) in [
+            (&b""[..], "byte 0"),
+            (b"X\0\0\0\x04", "byte 0"),
+            (b"Q\0\0\0\xff", "longer than the body"),
+            (b"Q\0\0\0\x09a", "byte"),
+            (b"S\0\0\0\x04", "byte 0"),
+        ] {
+            let failure = frames(Bytes::from_static(body), Representation::Frames).map(|_| ()).unwrap_err();
+            assert_eq!(failure.code, onetrip_wire::problem::Code::MalformedRequest);
+            assert!(failure.detail.contains(expected), "{body:?}: {}", failure.detail);
+        }
+    }
+}

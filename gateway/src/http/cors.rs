@@ -1,0 +1,58 @@
+//! Which web pages may use the endpoint from a browser. Fetch standard, "CORS protocol".
+
+use hyper::header::{self, HeaderMap, HeaderValue};
+
+use crate::config::AllowedOrigins;
+
+/// What a page may send. `idempotency-key` and `traceparent` are reserved by the protocol, and tracing tools add the
+/// latter by themselves.
+const ALLOWED_HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, accept, idempotency-key, traceparent, tracestate");
+
+/// What a page may read of a response.
+const EXPOSED_HEADERS: HeaderValue =
+    HeaderValue::from_static("onetrip-request-id, server-timing, retry-after, www-authenticate, allow");
+
+/// Adds what the origin of the request may know to a response.
+pub(super) fn allow(allowed: &AllowedOrigins, origin: Option<&HeaderValue>, response: &mut HeaderMap) {
+    if let AllowedOrigins::List(list) = allowed
+        && !list.is_empty()
+    {
+        // Caches must not show one origin's response to another.
+        response.append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    if let Some(value) = allowed_origin(allowed, origin) {
+        response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
+        response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        // Without it a browser shows a page no Server-Timing of another origin.
+        if let Some(origin) = response.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).cloned() {
+            response.insert("timing-allow-origin", origin);
+        }
+    }
+}
+
+/// Adds what a preflight asks for.
+pub(super) fn preflight(allowed: &AllowedOrigins, origin: Option<&HeaderValue>, response: &mut HeaderMap) {
+    if allowed_origin(allowed, origin).is_some() {
+        response.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET"));
+        response.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+        response.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    }
+}
+
+/// Whether a request is a preflight.
+pub(super) fn is_preflight(method: &hyper::Method, headers: &HeaderMap) -> bool {
+    method == hyper::Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn allowed_origin(allowed: &AllowedOrigins, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let origin = origin?;
+    match allowed {
+        AllowedOrigins::Any => Some(HeaderValue::from_static("*")),
+        AllowedOrigins::List(list) => {
+            list.iter().any(|known| known.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The onetrip endpoint: takes pipelines over HTTP, runs each in one flight on a pooled PostgreSQL connection, and
+//! streams the answer back. `PROTOCOL.md` says what goes over the wire.
+//!
+//! | module | one concept |
+//! | --- | --- |
+//! | `config` | what the endpoint is told |
+//! | `server` | listening, serving, draining |
+//! | `http` | from a request to an answer, and every failure as problem details |
+//! | `codec` | request bodies into pipelines, one codec for each content type |
+//! | `credentials`, `pool` | who is asking, and which connection they get |
+//! | `postgres` | logging in, and one flight for one request |
+//!
+//! A request goes down this list and its answer comes back up. Nothing below `http` knows HTTP, and nothing above
+//! `postgres` knows a socket of PostgreSQL's.
+
+mod codec;
+mod config;
+mod credentials;
+mod failure;
+mod http;
+mod pool;
+mod postgres;
+mod server;
+
+pub use config::{
+    AllowedOrigins, Config, ConfigError, DatabaseConfig, DatabaseUrl, Flags, Host, Limits, LogLevel,
+    TlsFiles, TlsMode,
+};
+pub use server::{Server, StartError};

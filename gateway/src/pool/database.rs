@@ -1,0 +1,199 @@
+//! One database: who may have which of its connections, and how logging in goes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use onetrip_wire::problem::Code;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
+
+use super::lease::{Lease, Pool};
+use super::verifier::VerifierKey;
+use crate::config::DatabaseConfig;
+use crate::credentials::Credentials;
+use crate::failure::Failure;
+use crate::postgres::{Connection, Target};
+
+/// A database that the endpoint serves, with the pools of its roles.
+pub(crate) struct Database {
+    config: DatabaseConfig,
+    target: Arc<Target>,
+    key: Arc<VerifierKey>,
+    logins: Semaphore,
+    /// By role. A role gets a pool when PostgreSQL has accepted its password, so strangers cannot fill the map.
+    pools: Mutex<HashMap<String, Arc<Pool>>>,
+}
+
+/// How long getting a connection took.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Timing {
+    /// Waiting for a seat in the pool, or for others to log in.
+    pub(crate) queue: Duration,
+    /// Connecting and logging in; zero for a connection that was open.
+    pub(crate) connect: Duration,
+}
+
+impl Database {
+    /// # Errors
+    /// A text for the operator when TLS cannot be set up.
+    pub(crate) fn new(config: DatabaseConfig, key: Arc<VerifierKey>) -> Result<Database, String> {
+        Ok(Database {
+            target: Arc::new(Target::new(&config)?),
+            logins: Semaphore::new(usize::try_from(config.concurrent_logins).unwrap_or(1)),
+            key,
+            pools: Mutex::default(),
+            config,
+        })
+    }
+
+    /// A connection that is logged in as the role of `credentials`. The password is one that PostgreSQL has accepted:
+    /// just now, or no longer ago than `max_lifetime`.
+    pub(crate) async fn lease(
+        &self,
+        credentials: &Credentials,
+        timing: &mut Timing,
+    ) -> Result<Lease, Failure> {
+        let deadline = tokio::time::Instant::now() + self.config.pool_timeout;
+        loop {
+            if let Some(pool) = self.proven_pool(credentials) {
+                let seat = self.seat(&pool, deadline, timing).await?;
+                if let Some(connection) = pool.idle(self.config.max_lifetime) {
+                    return Ok(self.leased(connection, &pool, seat));
+                }
+                let _login = self.login_permit(deadline, timing).await?;
+                // Meanwhile somebody may have given a connection back.
+                if let Some(connection) = pool.idle(self.config.max_lifetime) {
+                    return Ok(self.leased(connection, &pool, seat));
+                }
+                return match self.login(credentials, timing).await {
+                    Ok(connection) => {
+                        self.prove(&pool, credentials);
+                        Ok(self.leased(connection, &pool, seat))
+                    }
+                    Err(failure) => {
+                        if failure.code == Code::InvalidCredentials {
+                            // PostgreSQL does not take this password any longer.
+                            pool.state().proof = None;
+                        }
+                        Err(failure)
+                    }
+                };
+            }
+
+            // Nobody has proven this password: PostgreSQL is asked before a seat of the pool is taken, so that
+            // strangers cannot keep the role's own requests from theirs.
+            let _login = self.login_permit(deadline, timing).await?;
+            if self.proven_pool(credentials).is_some() {
+                continue;
+            }
+            let connection = self.login(credentials, timing).await?;
+            let pool = self.pool(credentials.role());
+            self.prove(&pool, credentials);
+            if let Ok(seat) = pool.seats.clone().try_acquire_owned() {
+                pool.trim();
+                return Ok(self.leased(connection, &pool, seat));
+            }
+            // All seats are taken: the password is proven now, and the request waits its turn like the others.
+        }
+    }
+
+    /// Closes connections that nobody needs.
+    pub(crate) fn reap(&self) {
+        let pools: Vec<Arc<Pool>> = self.pools().values().cloned().collect();
+        for pool in pools {
+            pool.reap(self.config.idle_timeout, self.config.max_lifetime);
+        }
+    }
+
+    /// How often [`reap`](Self::reap) is worth a look.
+    pub(crate) fn reap_interval(&self) -> Duration {
+        let shortest = self.config.idle_timeout.min(self.config.max_lifetime);
+        (shortest / 4).clamp(Duration::from_millis(250), Duration::from_secs(15))
+    }
+
+    fn pools(&self) -> MutexGuard<'_, HashMap<String, Arc<Pool>>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pool(&self, role: &str) -> Arc<Pool> {
+        let new = || Arc::new(Pool::new(self.config.pool_size));
+        self.pools().entry(role.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// The pool of the role, if its proven password is this one.
+    fn proven_pool(&self, credentials: &Credentials) -> Option<Arc<Pool>> {
+        let pool = self.pools().get(credentials.role()).cloned()?;
+        let lifetime = self.config.max_lifetime;
+        let proven = {
+            let state = pool.state();
+            let proof = state.proof.as_ref()?;
+            self.key.matches(proof, credentials.password(), Instant::now(), lifetime)
+        };
+        proven.then_some(pool)
+    }
+
+    fn prove(&self, pool: &Pool, credentials: &Credentials) {
+        let proof = self.key.proven(credentials.password(), Instant::now());
+        pool.state().proof = Some(proof);
+    }
+
+    fn leased(&self, connection: Connection, pool: &Arc<Pool>, seat: OwnedSemaphorePermit) -> Lease {
+        Lease::new(connection, pool.clone(), self.target.clone(), seat)
+    }
+
+    async fn seat(
+        &self,
+        pool: &Pool,
+        deadline: tokio::time::Instant,
+        timing: &mut Timing,
+    ) -> Result<OwnedSemaphorePermit, Failure> {
+        let started = Instant::now();
+        let seat = timeout_at(deadline, pool.seats.clone().acquire_owned()).await;
+        timing.queue += started.elapsed();
+        match seat {
+            Ok(seat) => Ok(seat.expect("the semaphore of a pool is never closed")),
+            Err(_) => Err(Failure::new(
+                Code::PoolTimeout,
+                format!(
+                    "all {} connections of this role were in use for {:?}; try again later, or let the operator \
+                     raise pool_size or pool_timeout",
+                    self.config.pool_size, self.config.pool_timeout
+                ),
+            )
+            .retry_after(1)),
+        }
+    }
+
+    async fn login_permit(
+        &self,
+        deadline: tokio::time::Instant,
+        timing: &mut Timing,
+    ) -> Result<SemaphorePermit<'_>, Failure> {
+        let started = Instant::now();
+        let permit = timeout_at(deadline, self.logins.acquire()).await;
+        timing.queue += started.elapsed();
+        match permit {
+            Ok(permit) => Ok(permit.expect("the semaphore of the logins is never closed")),
+            Err(_) => Err(Failure::new(
+                Code::PoolTimeout,
+                format!(
+                    "other logins to this database were under way for {:?}; try again later",
+                    self.config.pool_timeout
+                ),
+            )
+            .retry_after(1)),
+        }
+    }
+
+    async fn login(&self, credentials: &Credentials, timing: &mut Timing) -> Result<Connection, Failure> {
+        let started = Instant::now();
+        let connection = self.target.login(credentials).await;
+        timing.connect += started.elapsed();
+        match &connection {
+            Ok(_) => tracing::debug!(role = credentials.role(), "connected to PostgreSQL"),
+            Err(error) => tracing::debug!(role = credentials.role(), ?error, "not connected to PostgreSQL"),
+        }
+        Ok(connection?)
+    }
+}

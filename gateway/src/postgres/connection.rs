@@ -1,0 +1,134 @@
+//! A connection to PostgreSQL that is logged in: bytes out and bytes in at the same time.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::login::BackendKey;
+use super::stream::Stream;
+
+/// The least and the most room for one read.
+const READ_BYTES: std::ops::RangeInclusive<usize> = (8 << 10)..=(64 << 10);
+
+/// A connection that is logged in. Dropping it closes it.
+pub(crate) struct Connection {
+    stream: Stream,
+    /// What has arrived and is not dealt with.
+    pub(crate) incoming: BytesMut,
+    outgoing: Vec<u8>,
+    sent: usize,
+    // Bytes may sit in the TLS layer until a flush.
+    flushed: bool,
+    read_bytes: usize,
+    key: Option<BackendKey>,
+    opened: Instant,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream, incoming: BytesMut, key: Option<BackendKey>) -> Connection {
+        Connection {
+            stream,
+            incoming,
+            outgoing: Vec::new(),
+            sent: 0,
+            flushed: true,
+            read_bytes: *READ_BYTES.start(),
+            key,
+            opened: Instant::now(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Option<BackendKey> {
+        self.key
+    }
+
+    pub(crate) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Whether the server is there and has nothing to say: a connection to which something arrived unasked has lost
+    /// its server, or is about to.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.incoming.is_empty() && self.outgoing.is_empty() && self.stream.is_quiet()
+    }
+
+    /// Takes what is to be sent; [`read`](Self::read) sends it while it waits for the answer.
+    pub(crate) fn send(&mut self, bytes: Vec<u8>) {
+        debug_assert!(self.outgoing.is_empty(), "the last flight is sent before the next one starts");
+        self.outgoing = bytes;
+        self.sent = 0;
+    }
+
+    /// How many bytes of the current flight the system has taken.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Gives room back that a large answer took.
+    pub(crate) fn rest(&mut self) {
+        self.read_bytes = *READ_BYTES.start();
+        self.outgoing = Vec::new();
+        if self.incoming.is_empty() && self.incoming.capacity() > self.read_bytes {
+            self.incoming = BytesMut::new();
+        }
+    }
+
+    /// Sends what is left of the flight and reads more; 0 is the end of the stream.
+    ///
+    /// A server that stops reading before it has the whole flight may still have something to say, so a failed write
+    /// shows only in the read that follows it.
+    pub(crate) async fn read(&mut self) -> io::Result<usize> {
+        poll_fn(|context| self.poll_read(context)).await
+    }
+
+    /// As [`read`](Self::read), but `None` where nothing has arrived yet.
+    pub(crate) async fn read_now(&mut self) -> Option<io::Result<usize>> {
+        poll_fn(|context| match self.poll_read(context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Err(error)) = self.poll_write(context) {
+            if self.sent == 0 {
+                return Poll::Ready(Err(error));
+            }
+            self.outgoing = Vec::new();
+            self.flushed = true;
+        }
+        if self.incoming.capacity() - self.incoming.len() < self.read_bytes / 2 {
+            self.incoming.reserve(self.read_bytes);
+        }
+        let room = self.incoming.capacity() - self.incoming.len();
+        // Made anew for each poll, which is sound: `read_buf` is cancel safe.
+        let read = ready!(pin!(self.stream.read_buf(&mut self.incoming)).poll(context))?;
+        if read == room {
+            self.read_bytes = (self.read_bytes * 2).min(*READ_BYTES.end());
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.outgoing.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += written;
+            self.flushed = false;
+        }
+        if !self.flushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            self.flushed = true;
+            self.outgoing = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
