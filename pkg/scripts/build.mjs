@@ -1,0 +1,97 @@
+// Builds the npm package: Rust to WebAssembly, TypeScript to JavaScript, both into pkg/dist, then pkg/onetrip-*.tgz.
+// Prints the sizes of what users download and fails when one is over pkg/size-budget.json.
+//
+//   node pkg/scripts/build.mjs [--no-wasm] [--no-pack]
+//
+// `--no-wasm` keeps the WebAssembly of the last build. Tools: WASM_BINDGEN_BIN, WASM_OPT_BIN and ESBUILD_BIN, otherwise
+// target/tools/bin (cargo xtask puts wasm-bindgen there), node_modules/.bin and PATH, in this order.
+
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { checkSizes } from "./sizes.mjs";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const pkg = join(root, "pkg");
+const dist = join(pkg, "dist");
+const has = (flag) => process.argv.includes(flag);
+
+function tool(name, variable) {
+  const given = process.env[variable];
+  if (given) return given;
+  return [join(root, "target/tools/bin", name), join(root, "node_modules/.bin", name)].find(existsSync) ?? name;
+}
+
+function run(program, args, options = {}) {
+  try {
+    return execFileSync(program, args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], ...options });
+  } catch (error) {
+    process.stdout.write(error.stdout ?? "");
+    const missing = error.code === "ENOENT" ? "it is not installed (cargo xtask setup, npm ci)" : `exit status ${error.status}`;
+    console.error(`build: ${program} ${args.slice(0, 3).join(" ")} … failed: ${missing}`);
+    process.exit(1);
+  }
+}
+
+function buildWasm() {
+  const wasmDir = join(dist, "wasm");
+  const wasmBindgen = tool("wasm-bindgen", "WASM_BINDGEN_BIN");
+  const locked = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(readFileSync(join(root, "Cargo.lock"), "utf8"))?.[1];
+  const found = run(wasmBindgen, ["--version"]).trim().split(" ").pop();
+  if (found !== locked) {
+    console.error(`build: ${wasmBindgen} is ${found}, but Cargo.lock has wasm-bindgen ${locked}. Install that version: cargo install wasm-bindgen-cli --version ${locked}`);
+    process.exit(1);
+  }
+  const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+  run("cargo", ["build", "--quiet", "--package", "onetrip-js", "--target", "wasm32-unknown-unknown", "--profile", "release-wasm"]);
+  rmSync(wasmDir, { recursive: true, force: true });
+  mkdirSync(wasmDir, { recursive: true });
+  // Without the default path there is no `import.meta.url` in the glue, which bundlers to CommonJS cannot keep. The
+  // reset function is for after a trap.
+  const options = ["--target", "web", "--omit-default-module-path", "--experimental-reset-state-function", "--out-name", "onetrip"];
+  run(wasmBindgen, [...options, "--out-dir", wasmDir, join(target, "wasm32-unknown-unknown/release-wasm/onetrip_js.wasm")]);
+  const wasm = join(wasmDir, "onetrip_bg.wasm");
+  // The features that rustc turns on for wasm32-unknown-unknown, and no others: every runtime has them since 2021.
+  const features = ["bulk-memory", "bulk-memory-opt", "sign-ext", "mutable-globals", "nontrapping-float-to-int", "reference-types", "multivalue"];
+  run(tool("wasm-opt", "WASM_OPT_BIN"), ["-Oz", "--converge", ...features.map((name) => `--enable-${name}`), "--strip-debug", "--strip-producers", "--strip-target-features", wasm, "-o", wasm]);
+  writeInline(wasmDir, readFileSync(wasm));
+}
+
+/** The module as text, for runtimes that compile bytes: the one form that every bundler carries along. */
+function writeInline(wasmDir, bytes) {
+  const text = `// Made by pkg/scripts/build.mjs: onetrip_bg.wasm in base64.\nconst base64 = "${bytes.toString("base64")}";\n\n/** The bytes of the module. */\nexport function bytes() {\n  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));\n}\n`;
+  writeFileSync(join(wasmDir, "inline.js"), text);
+  writeFileSync(join(wasmDir, "inline.d.ts"), "/** The bytes of the module. */\nexport function bytes(): Uint8Array<ArrayBuffer>;\n");
+}
+
+function buildTypeScript() {
+  for (const name of readdirSync(dist)) if (name !== "wasm") rmSync(join(dist, name), { recursive: true });
+  run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(pkg, "ts")]);
+}
+
+/** One CommonJS file for each entry that `require` can mean, and its declarations under CommonJS names. */
+function buildCommonJs() {
+  const cjs = join(dist, "cjs");
+  mkdirSync(cjs, { recursive: true });
+  for (const [entry, name] of [["node", "index"], ["slim", "slim"]]) {
+    run(tool("esbuild", "ESBUILD_BIN"), [join(dist, `${entry}.js`), "--bundle", "--format=cjs", "--platform=node", "--target=node20", "--sourcemap", "--log-level=warning", `--outfile=${join(cjs, `${name}.cjs`)}`]);
+  }
+  for (const file of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
+    const text = readFileSync(join(dist, file), "utf8").replace(/(from "|import\(")(\.\/[\w/-]+)\.js"/g, '$1$2.cjs"');
+    writeFileSync(join(cjs, file.replace(/\.d\.ts$/, ".d.cts")), text.replace(/\n\/\/# sourceMappingURL=.*/, ""));
+  }
+}
+
+mkdirSync(dist, { recursive: true });
+if (!has("--no-wasm") || !existsSync(join(dist, "wasm/onetrip_bg.wasm"))) buildWasm();
+buildTypeScript();
+buildCommonJs();
+const ok = checkSizes({ root, pkg, dist, esbuild: tool("esbuild", "ESBUILD_BIN") });
+if (!has("--no-pack")) {
+  for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) if (existsSync(join(root, licence))) cpSync(join(root, licence), join(pkg, licence));
+  for (const name of readdirSync(pkg)) if (name.endsWith(".tgz")) rmSync(join(pkg, name));
+  const [packed] = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--loglevel=error"], { cwd: pkg, stdio: ["ignore", "pipe", "ignore"] }));
+  console.log(`pkg/${packed.filename}: ${packed.size} bytes, ${packed.entryCount} files`);
+}
+process.exit(ok ? 0 : 1);

@@ -1,0 +1,11 @@
+//! The WebAssembly inside the npm package `onetrip`: what JavaScript shares with Rust, and nothing else.
+//!
+//! This is the only crate with `#[wasm_bindgen]` exports, and nothing depends on it. It holds no logic: each export
+//! hands numbers and bytes to `onetrip-wire` or to the driver's retry policy. Numbers cross as `f64`, −1 standing for
+//! "none"; bytes cross as views. It is loaded only when an endpoint sends frames or a request failed (pkg/ts/wasm.ts).
+
+mod frames;
+mod retry;
+
+pub use frames::FrameDecoder;
+pub use retry::retry_after_ms;

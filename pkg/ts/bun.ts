@@ -1,0 +1,3 @@
+// Entry for Bun.
+
+export * from "./index.js";

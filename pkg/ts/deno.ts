@@ -1,0 +1,3 @@
+// Entry for Deno.
+
+export * from "./index.js";

@@ -1,0 +1,149 @@
+// What can go wrong, as classes. Branch on `instanceof` or on `kind`; no message holds a credential, a statement or a
+// parameter.
+
+/** Base of every error that onetrip makes. */
+export abstract class OnetripError extends Error {
+  /** What happened, to branch on. */
+  abstract readonly kind: "sql" | "endpoint" | "network" | "protocol" | "usage";
+  /** The request's name in the endpoint's log, if the endpoint answered. */
+  requestId?: string;
+
+  override get name(): string {
+    return "OnetripError";
+  }
+}
+
+/** The fields of PostgreSQL's ErrorResponse, by their names in PostgreSQL's manual. */
+export interface SqlErrorFields {
+  /** `ERROR`, `FATAL` or `PANIC`, never translated. */
+  readonly severity: string;
+  /** The SQLSTATE, five characters: `23505` is unique_violation. */
+  readonly code: string;
+  readonly message: string;
+  readonly detail?: string;
+  readonly hint?: string;
+  /** Where in the statement, in characters from 1. */
+  readonly position?: number;
+  readonly internalPosition?: number;
+  readonly internalQuery?: string;
+  readonly where?: string;
+  readonly schema?: string;
+  readonly table?: string;
+  readonly column?: string;
+  readonly dataType?: string;
+  readonly constraint?: string;
+  readonly file?: string;
+  readonly line?: number;
+  readonly routine?: string;
+}
+
+/** PostgreSQL refused a statement. Its transaction took no effect. */
+export class SqlError extends OnetripError implements SqlErrorFields {
+  readonly kind = "sql";
+  declare readonly severity: string;
+  declare readonly code: string;
+  declare readonly detail?: string;
+  declare readonly hint?: string;
+  declare readonly position?: number;
+  declare readonly internalPosition?: number;
+  declare readonly internalQuery?: string;
+  declare readonly where?: string;
+  declare readonly schema?: string;
+  declare readonly table?: string;
+  declare readonly column?: string;
+  declare readonly dataType?: string;
+  declare readonly constraint?: string;
+  declare readonly file?: string;
+  declare readonly line?: number;
+  declare readonly routine?: string;
+  /**
+   * The index of the failing statement, 0 for a single query. Undefined if all statements ran and the commit failed,
+   * as with a deferred constraint.
+   */
+  declare readonly statement: number | undefined;
+  /** The failing statement. Not enumerable, so that logging the error does not log the statement. */
+  declare readonly sql: string | undefined;
+
+  constructor(fields: SqlErrorFields, statement: number | undefined, sql: string | undefined) {
+    super(fields.message);
+    const { message, ...others } = fields;
+    Object.assign(this, others, { statement });
+    Object.defineProperty(this, "sql", { value: sql });
+  }
+
+  override get name(): string {
+    return "SqlError";
+  }
+}
+
+/** The endpoint answered, but not with a result: credentials, limits, an unreachable database (PROTOCOL.md, 4). */
+export class EndpointError extends OnetripError {
+  readonly kind = "endpoint";
+
+  constructor(
+    message: string,
+    /** HTTP status. */
+    readonly status: number,
+    /** The endpoint's code, such as `invalid_credentials`; undefined if the answer was none of onetrip's. */
+    readonly code: string | undefined,
+    /** PostgreSQL's SQLSTATE, where PostgreSQL refused. */
+    readonly sqlstate: string | undefined,
+    /** True if nothing was executed and the same request may be sent again. */
+    readonly retryable: boolean,
+    /** How long the endpoint asks to wait before that, in seconds. */
+    readonly retryAfter: number | undefined,
+  ) {
+    super(message);
+  }
+
+  override get name(): string {
+    return "EndpointError";
+  }
+}
+
+/** The endpoint was not reached, or the answer did not arrive. `cause` is the runtime's own error. */
+export class NetworkError extends OnetripError {
+  readonly kind = "network";
+
+  constructor(
+    message: string,
+    /** The endpoint's URL without credentials. */
+    readonly url: string,
+    /** True if `timeoutMs` ran out. */
+    readonly timedOut: boolean,
+    cause?: unknown,
+  ) {
+    super(message, cause === undefined ? undefined : { cause });
+  }
+
+  override get name(): string {
+    return "NetworkError";
+  }
+}
+
+/** The answer is not what PROTOCOL.md says: cut short, corrupt, or not an answer of onetrip's at all. */
+export class ProtocolError extends OnetripError {
+  readonly kind = "protocol";
+
+  constructor(
+    message: string,
+    /** Where in the answer, in bytes from 0. */
+    readonly offset: number,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+
+  override get name(): string {
+    return "ProtocolError";
+  }
+}
+
+/** The call cannot work as it is: a wrong URL, a value that is no parameter, a result that the chosen type cannot hold. */
+export class UsageError extends OnetripError {
+  readonly kind = "usage";
+
+  override get name(): string {
+    return "UsageError";
+  }
+}

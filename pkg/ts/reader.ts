@@ -1,0 +1,47 @@
+// The bytes of one answer, with the few ways to read them that the decoders share.
+
+import { ProtocolError } from "./errors.js";
+
+// `ignoreBOM` keeps a U+FEFF that a value starts with; `fatal` makes bytes that are no text an error.
+const options = { fatal: true, ignoreBOM: true };
+const utf8 = new TextDecoder("utf-8", options);
+let utf16: TextDecoder | undefined;
+
+/** A piece of an answer, usually all of it. */
+export class Reader {
+  readonly view: DataView;
+
+  constructor(
+    readonly bytes: Uint8Array,
+    /** How many bytes of the answer came before. */
+    readonly before = 0,
+  ) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** The text from `start` to `end`. `encoding` is 0 for UTF-8 and 1 for UTF-16, little-endian. */
+  text(start: number, end: number, encoding: number): string {
+    if (start === end) return "";
+    const bytes = this.bytes.subarray(start, end);
+    try {
+      if (encoding === 0) return utf8.decode(bytes);
+      if (encoding === 1) return (utf16 ??= new TextDecoder("utf-16le", options)).decode(bytes);
+    } catch {
+      // Reported with its place, below.
+    }
+    return this.corrupt(start, "there should be text");
+  }
+
+  /** The offset behind `length` bytes from `at`, which must not go beyond `end`. */
+  fits(at: number, length: number, end: number): number {
+    const next = at + length;
+    if (next > end) this.corrupt(at, "a column is longer than its block");
+    return next;
+  }
+
+  /** Throws the ProtocolError for a byte that should not be there. */
+  corrupt(at: number, what: string): never {
+    const offset = this.before + at;
+    throw new ProtocolError(`The endpoint's answer is corrupt near byte ${offset}: ${what}.`, offset);
+  }
+}

@@ -1,0 +1,148 @@
+// The public types: options, values, rows and results.
+
+/** How PostgreSQL values become JavaScript values where there is more than one good answer. */
+export interface Mapping {
+  /** int8 (bigint): `"string"` (default), `"bigint"`, or `"number"`, which throws for a value that is no safe integer. */
+  readonly int8: "string" | "bigint" | "number";
+  /** numeric: `"string"` (default, exact) or `"number"` (the nearest double). */
+  readonly numeric: "string" | "number";
+  /**
+   * timestamp and timestamptz: `"date"` (default) or `"string"` (PostgreSQL's text, all six decimals). A Date holds
+   * milliseconds; `infinity` and `-infinity` become the numbers ±Infinity; a timestamp without time zone is read as UTC.
+   */
+  readonly timestamps: "date" | "string";
+  /** json and jsonb: `"parsed"` (default) or `"text"`, as PostgreSQL wrote it. */
+  readonly json: "parsed" | "text";
+}
+
+/** Options of one request; given to `connect` or `sql.with`, they are the defaults of every request. */
+export interface RequestOptions extends Partial<Mapping> {
+  /** Cancels the request. The promise rejects with the signal's reason. What the server did by then is unknown. */
+  readonly signal?: AbortSignal | undefined;
+  /** Gives up after so many milliseconds, all attempts together, with a NetworkError. Default: no limit of its own. */
+  readonly timeoutMs?: number | undefined;
+  /** Further HTTP headers, for a proxy in front of the endpoint. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Where rows are turned into column blocks: `"endpoint"` (default, fastest) or `"local"`, in WebAssembly, which
+   * saves the endpoint's CPU.
+   */
+  readonly decode?: "endpoint" | "local" | undefined;
+  /**
+   * `true` says that running the statement twice does no harm. It is then sent again after a lost connection, too,
+   * and not only when the endpoint says that nothing was executed. Default: `false`.
+   */
+  readonly idempotent?: boolean | undefined;
+  /** How often a request may be sent in all, 1 to 10. Default 3; 1 never repeats anything. */
+  readonly maxAttempts?: number | undefined;
+}
+
+/** Options of `connect`. */
+export interface ConnectOptions extends RequestOptions {
+  /** `https://role:password@endpoint.example/database` */
+  readonly url?: string | URL | undefined;
+  /** The PostgreSQL role, if it is not in the URL. */
+  readonly role?: string | undefined;
+  /** The role's password, if it is not in the URL. */
+  readonly password?: string | undefined;
+  /** The `fetch` to use. Default: the global one, looked up for each request. */
+  readonly fetch?: Fetch | undefined;
+}
+
+/** What onetrip needs of `fetch`. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** Options of `sql.query`. */
+export interface QueryOptions extends RequestOptions {
+  /** Rows as arrays in the columns' order, which keeps columns of the same name apart. Default: `false`. */
+  readonly arrayRows?: boolean | undefined;
+  /** A {@link FullResult} instead of the rows alone. Default: `false`. */
+  readonly fullResults?: boolean | undefined;
+}
+
+/** One column of a result. */
+export interface Field {
+  readonly name: string;
+  /** OID of the type (a domain's base type). */
+  readonly typeOid: number;
+  /** Size of the type in bytes; negative for types of variable size. */
+  readonly typeSize: number;
+  /** Type modifier, for example the length of varchar(n); -1 if there is none. */
+  readonly typeModifier: number;
+  /** OID of the column's table, 0 if the column is not a table's. */
+  readonly tableOid: number;
+  /** Number of the column in its table, from 1; 0 if the column is not a table's. */
+  readonly columnNumber: number;
+}
+
+/** A row by column name. A name that occurs twice keeps the last value. */
+export type ObjectRow = Record<string, unknown>;
+/** A row in the columns' order. */
+export type ArrayRow = unknown[];
+
+/** Everything that PostgreSQL says about one statement. */
+export interface FullResult<Row> {
+  readonly rows: Row[];
+  readonly fields: readonly Field[];
+  /** The first word of the command tag: `SELECT`, `INSERT`, …; empty for an empty statement. */
+  readonly command: string;
+  /** Rows returned or changed; null for a command that counts none, such as `CREATE TABLE`. */
+  readonly rowCount: number | null;
+}
+
+/** What may stand in `${…}` and in the parameter list of `sql.query`. `undefined` may not: write null for NULL. */
+export type SqlValue = string | number | bigint | boolean | null | object;
+
+/**
+ * A query that runs when it is first awaited, once, however often it is awaited. Inside another template it is a
+ * fragment, inside `sql.transaction([…])` a statement of the transaction.
+ */
+export interface Query<Result> extends Promise<Result> {
+  /** The same statement with everything that PostgreSQL says about its result. To be called before it is awaited. */
+  full(): Query<FullResult<RowOf<Result>>>;
+}
+
+/** The row type of a result type. */
+export type RowOf<Result> = Result extends readonly (infer Row)[] ? Row : Result extends FullResult<infer Row> ? Row : never;
+
+/** A quoted name for a template, made by `sql.identifier`. */
+export interface Identifier {
+  /** The name as it stands in the statement, with its double quotes. */
+  readonly text: string;
+}
+
+/** A JSON parameter, made by `sql.json`. */
+export interface Json {
+  /** The JSON text. */
+  readonly text: string;
+}
+
+/** The results of a transaction, in the order of its queries. */
+export type Results<Queries extends readonly Query<unknown>[]> = { -readonly [Index in keyof Queries]: Awaited<Queries[Index]> };
+
+/** One database behind one endpoint, made by `connect`. It holds no connection: there is nothing to close. */
+export interface Sql {
+  /** Builds a query: each `${value}` is sent as a parameter, never as text of the statement. */
+  <Row = ObjectRow>(text: TemplateStringsArray, ...values: readonly SqlValue[]): Query<Row[]>;
+
+  /** A query with its parameters `$1`, `$2`, … in a list. */
+  query<Row = ObjectRow>(text: string, params?: readonly SqlValue[], options?: QueryOptions & { readonly arrayRows?: false | undefined; readonly fullResults?: false | undefined }): Query<Row[]>;
+  query<Row = ArrayRow>(text: string, params: readonly SqlValue[] | undefined, options: QueryOptions & { readonly arrayRows: true; readonly fullResults?: false | undefined }): Query<Row[]>;
+  query<Row = ObjectRow>(text: string, params: readonly SqlValue[] | undefined, options: QueryOptions & { readonly arrayRows?: false | undefined; readonly fullResults: true }): Query<FullResult<Row>>;
+  query<Row = ArrayRow>(text: string, params: readonly SqlValue[] | undefined, options: QueryOptions & { readonly arrayRows: true; readonly fullResults: true }): Query<FullResult<Row>>;
+
+  /**
+   * Sends all queries in one request and runs them in one transaction: all take effect or none. Fails with the first
+   * SqlError, whose `statement` is the index of the query that failed.
+   */
+  transaction<const Queries extends readonly Query<unknown>[]>(queries: readonly [...Queries], options?: RequestOptions): Promise<Results<Queries>>;
+
+  /** A name as part of a statement, quoted: `sql.identifier("public", "my table")` is `"public"."my table"`. */
+  identifier(...names: readonly [string, ...string[]]): Identifier;
+
+  /** A parameter that is sent as JSON text: for arrays and scalars; plain objects are JSON anyway. */
+  json(value: unknown): Json;
+
+  /** The same database with other defaults. */
+  with(options: RequestOptions): Sql;
+}

@@ -1,0 +1,186 @@
+// PostgreSQL's text format to JavaScript values, by type OID.
+//
+// Most columns arrive as typed blocks and never come here; this is for types that are text anyway, for arrays, and for
+// any column that the endpoint sent as text (PROTOCOL.md section 3.1).
+
+import { ProtocolError, UsageError } from "./errors.js";
+import type { Field, Mapping } from "./types.js";
+
+type Read = (text: string) => unknown;
+
+/** What a value of this column's type is made by, from text; undefined if the text is the value. */
+export function textReader(field: Field, mapping: Mapping): Read | undefined {
+  const oid = field.typeOid;
+  // The two most frequent cases first: this runs for each text column of each block.
+  if (oid === 25 || oid === 1043) return undefined;
+  const scalar = scalarReader(oid, field, mapping);
+  if (scalar !== undefined) return scalar;
+  const element = elementOf(oid);
+  if (element === undefined) return undefined;
+  const read = scalarReader(element, field, mapping);
+  const delimiter = element === BOX ? ";" : ",";
+  return (text) => parseArray(text, delimiter, read, field);
+}
+
+function scalarReader(oid: number, field: Field, mapping: Mapping): Read | undefined {
+  switch (oid) {
+    case 16: // bool
+      return (text) => text === "t";
+    case 17: // bytea
+      return (text) => bytes(text, field);
+    case 20: // int8
+      if (mapping.int8 === "bigint") return BigInt;
+      return mapping.int8 === "number" ? (text) => safe(Number(text), field) : undefined;
+    case 21: // int2
+    case 23: // int4
+    case 26: // oid
+    case 700: // float4
+    case 701: // float8
+      return Number;
+    case 1700: // numeric
+      return mapping.numeric === "number" ? Number : undefined;
+    case 114: // json
+    case 3802: // jsonb
+      return mapping.json === "parsed" ? JSON.parse : undefined;
+    case 1114: // timestamp
+    case 1184: // timestamptz
+      return mapping.timestamps === "date" ? (text) => parseTimestamp(text, field) : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** An int8 as a number, or an error if a double cannot hold it. */
+export function safe(value: number, field: Field): number {
+  if (Number.isSafeInteger(value)) return value;
+  throw new UsageError(`The column "${field.name}" holds an int8 that is no safe integer in JavaScript; ask for int8: "bigint" or "string".`);
+}
+
+/** Milliseconds to a Date; ±Infinity stays a number, because no Date is infinite. */
+export function timestamp(milliseconds: number): Date | number {
+  return milliseconds - milliseconds === 0 ? new Date(milliseconds) : milliseconds;
+}
+
+const TIMESTAMP = /^(\d{4,6})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?)?( BC)?$/;
+
+function parseTimestamp(text: string, field: Field): Date | number {
+  if (text === "infinity") return Infinity;
+  if (text === "-infinity") return -Infinity;
+  const parts = TIMESTAMP.exec(text);
+  if (parts === null) {
+    throw new UsageError(`The column "${field.name}" holds a timestamp that is not in ISO format (was DateStyle changed?); ask for timestamps: "string".`);
+  }
+  const [, year, month, day, hour, minute, second, fraction = "", sign, zoneHour, zoneMinute = 0, zoneSecond = 0, bc] = parts;
+  const date = new Date(0);
+  date.setUTCFullYear(bc === undefined ? Number(year) : 1 - Number(year), Number(month) - 1, Number(day));
+  date.setUTCHours(Number(hour), Number(minute), Number(second));
+  let milliseconds = date.getTime() + Number(fraction.padEnd(3, "0").slice(0, 3));
+  if (sign !== undefined) {
+    const offset = (Number(zoneHour) * 3600 + Number(zoneMinute) * 60 + Number(zoneSecond)) * 1000;
+    milliseconds -= sign === "-" ? -offset : offset;
+  }
+  const value = new Date(milliseconds);
+  if (Number.isNaN(value.getTime())) {
+    throw new UsageError(`The column "${field.name}" holds a timestamp that no JavaScript Date can hold; ask for timestamps: "string".`);
+  }
+  return value;
+}
+
+/** bytea as text: `\x…` or, with `bytea_output = escape`, characters and octal escapes. */
+function bytes(text: string, field: Field): Uint8Array {
+  if (text.startsWith("\\x")) {
+    const length = (text.length - 2) / 2;
+    const value = new Uint8Array(length);
+    for (let i = 0; i < length; i++) value[i] = Number.parseInt(text.substring(2 + 2 * i, 4 + 2 * i), 16);
+    return value;
+  }
+  const value: number[] = [];
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] !== "\\") value.push(text.charCodeAt(i));
+    else if (text[i + 1] === "\\") value.push(text.charCodeAt(++i));
+    else {
+      const octal = Number.parseInt(text.substring(i + 1, i + 4), 8);
+      if (!(octal < 256)) malformed(field, "bytea values");
+      value.push(octal);
+      i += 3;
+    }
+  }
+  return Uint8Array.from(value);
+}
+
+const BOX = 603;
+
+// The built-in array types as "array:element", for the elements that are not simply text; then those whose elements are.
+// Source: PostgreSQL's catalogue, pg_type.dat.
+const TYPED = new Map([
+  [1000, 16], [1001, 17], [1016, 20], [1005, 21], [1007, 23], [1028, 26], [1021, 700], [1022, 701], [1231, 1700],
+  [199, 114], [3807, 3802], [1115, 1114], [1185, 1184], [1020, BOX],
+]);
+let textual: Set<number> | undefined;
+const TEXTUAL =
+  "143 210 271 272 629 651 719 775 791 1002 1003 1006 1008 1009 1010 1011 1012 1013 1014 1015 1017 1018 1019 1027 1034 " +
+  "1040 1041 1182 1183 1187 1263 1270 1561 1563 2201 2207 2208 2209 2210 2211 2287 2949 2951 3221 3643 3644 3645 3735 " +
+  "3770 3905 3907 3909 3911 3913 3927 4073 4090 4097 4192 5039 6150 6151 6152 6153 6155 6157";
+
+/** The element type of a built-in array type; 25 (text) for all whose elements are text here; undefined for no array. */
+function elementOf(oid: number): number | undefined {
+  const typed = TYPED.get(oid);
+  if (typed !== undefined) return typed;
+  textual ??= new Set(TEXTUAL.split(" ").map(Number));
+  return textual.has(oid) ? 25 : undefined;
+}
+
+/** An array literal: `{1,2,NULL}`, nested, quoted, with or without bounds (`[0:2]={…}`). */
+export function parseArray(text: string, delimiter: string, read: Read | undefined, field: Field): unknown[] {
+  let at = text[0] === "[" ? text.indexOf("=") + 1 : 0;
+  let depth = 0;
+  const list = (): unknown[] => {
+    // PostgreSQL's arrays have at most six dimensions; more would be a corrupt answer that exhausts the stack.
+    if (depth++ > 6) malformed(field, "arrays");
+    const values = elements();
+    depth--;
+    return values;
+  };
+  const elements = (): unknown[] => {
+    const values: unknown[] = [];
+    at++; // the opening brace
+    if (text[at] === "}") {
+      at++;
+      return values;
+    }
+    for (;;) {
+      if (text[at] === "{") values.push(list());
+      else if (text[at] === '"') values.push(element(quoted()));
+      else {
+        const start = at;
+        while (at < text.length && text[at] !== delimiter && text[at] !== "}") at++;
+        const word = text.substring(start, at);
+        values.push(word === "NULL" ? null : element(word));
+      }
+      const next = text[at++];
+      if (next === "}") return values;
+      if (next !== delimiter) malformed(field, "arrays");
+    }
+  };
+  const element = (word: string): unknown => (read === undefined ? word : read(word));
+  const quoted = (): string => {
+    let value = "";
+    let start = ++at;
+    for (; text[at] !== '"'; at++) {
+      if (at >= text.length) malformed(field, "arrays");
+      if (text[at] === "\\") {
+        value += text.substring(start, at);
+        start = ++at;
+      }
+    }
+    return value + text.substring(start, at++);
+  };
+  if (text[at] !== "{") malformed(field, "arrays");
+  const values = list();
+  if (at !== text.length) malformed(field, "arrays");
+  return values;
+}
+
+function malformed(field: Field, what: string): never {
+  throw new ProtocolError(`The column "${field.name}" should hold ${what}, but its text is not in that format.`, 0);
+}

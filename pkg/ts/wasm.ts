@@ -1,0 +1,72 @@
+// The seam to WebAssembly: loaded when it is first needed, which for most programs is never.
+//
+// Two things live there, both written once, in Rust: the encoder of column blocks, for endpoints that send PostgreSQL's
+// frames, and the retry policy.
+
+import type { Options } from "./options.js";
+import { ProtocolError } from "./errors.js";
+import type { ResponseReader } from "./response.js";
+
+/** The exports of the boundary crate (pkg/src), as wasm-bindgen's own declarations have them. */
+export interface Wasm {
+  readonly memory: WebAssembly.Memory;
+  readonly FrameDecoder: new (utf16: boolean, int8Binary: boolean, timestampsText: boolean, jsonText: boolean) => FrameDecoder;
+  retry_after_ms(
+    attempts: number, number: number, elapsed_ms: number, deadline_ms: number, outcome: number, retryable: boolean,
+    retry_after_ms: number, repeat: boolean, random: number,
+  ): number;
+  /** Begins anew with fresh memory: after a trap the old one is in an unknown state. */
+  reset(): void;
+}
+
+interface FrameDecoder {
+  push(frames: Uint8Array): number;
+  output(): number;
+  problem_at(): number;
+  free(): void;
+}
+
+/** Loads the module once; asked again, it gives the same. */
+export type LoadWasm = () => Promise<Wasm>;
+
+/** How much is handed over at once: bounds the module's memory, which never shrinks, whatever the answer's length. */
+const PIECE = 1 << 18;
+
+/** Turns an answer in frames into blocks, piece by piece, and hands them to `response`. */
+export function readFrames(wasm: Wasm, frames: Uint8Array, strings: "utf8" | "utf16", mapping: WireMapping, response: ResponseReader): void {
+  const decoder = new wasm.FrameDecoder(strings === "utf16", mapping.int8Binary, mapping.timestampsText, mapping.jsonText);
+  let trapped = false;
+  try {
+    for (let at = 0; at < frames.length; at += PIECE) {
+      trapped = true;
+      const length = decoder.push(frames.subarray(at, at + PIECE));
+      trapped = false;
+      const problem = decoder.problem_at();
+      if (problem >= 0) throw new ProtocolError(`The endpoint's answer is corrupt near byte ${problem}: these are not PostgreSQL's frames.`, problem);
+      // A view of the module's own memory: the rows are copied out of it before the next call can move it.
+      if (length > 0) response.push(new Uint8Array(wasm.memory.buffer, decoder.output(), length));
+    }
+  } catch (error) {
+    if (!trapped) throw error;
+    wasm.reset();
+    throw new ProtocolError("The endpoint's answer could not be decoded in WebAssembly; is it too large for its memory?", 0, { cause: error });
+  } finally {
+    if (!trapped) decoder.free();
+  }
+}
+
+/** What is asked of an encoder so that every statement of a request gets what it wants. */
+export interface WireMapping {
+  readonly int8Binary: boolean;
+  readonly timestampsText: boolean;
+  readonly jsonText: boolean;
+}
+
+/** The finest of what several statements want: from text every other form can still be made. */
+export function wireMapping(wanted: readonly Pick<Options, "int8" | "timestamps" | "json">[]): WireMapping {
+  return {
+    int8Binary: wanted.every(({ int8 }) => int8 !== "string"),
+    timestampsText: wanted.some(({ timestamps }) => timestamps === "string"),
+    jsonText: wanted.some(({ json }) => json === "text"),
+  };
+}
