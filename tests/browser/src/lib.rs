@@ -1,0 +1,1 @@
+//! The driver's tests in a real browser are in tests/: there is nothing here.
