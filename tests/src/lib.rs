@@ -2,9 +2,14 @@
 //! between the two that counts round trips and makes faults.
 
 mod database;
+mod gateway;
+pub mod http;
 mod proxy;
 mod recorder;
+mod stack;
 
 pub use database::{Database, installation, postgres};
+pub use gateway::Gateway;
 pub use proxy::{CountingProxy, Faults};
 pub use recorder::{CANCEL_REQUEST, Connection, Flight, SSL_REQUEST, STARTUP};
+pub use stack::Stack;

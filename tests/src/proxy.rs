@@ -144,6 +144,7 @@ async fn connect(client: TcpStream, shared: Arc<Shared>) {
         up = &mut upwards => if up.is_ok() { let _ = downwards.await; },
         down = &mut downwards => if down.is_ok() { let _ = upwards.await; },
     }
+    lock(&recorder).close();
 }
 
 /// One of the two ways through a connection.

@@ -7,6 +7,8 @@ pub struct Connection {
     pub flights: Vec<Flight>,
     /// Whether TLS was agreed on: then there are flights, but no tags after the first one.
     pub encrypted: bool,
+    /// Whether it has ended.
+    pub closed: bool,
 }
 
 /// What the client sent before it looked at an answer, and that answer: one round trip.
@@ -50,6 +52,11 @@ impl Recorder {
     /// The record so far.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The connection has ended.
+    pub(crate) fn close(&mut self) {
+        self.connection.closed = true;
     }
 
     /// Forgets the record, but not where in the stream of messages it stands.

@@ -1,6 +1,7 @@
 //! The counting proxy between tokio-postgres and a real server: the instrument before what it measures.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "in tests a panic is the point; clippy.toml covers only test functions"
 )]
 
