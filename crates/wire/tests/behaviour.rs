@@ -3,9 +3,12 @@
 #![allow(missing_docs, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test a panic is the point")]
 
-mod common;
+#[path = "common/blocks.rs"]
+mod blocks;
+#[path = "common/frames.rs"]
+mod frames;
 
-use common::Value;
+use blocks::Value;
 use onetrip_wire::backend::{CommandTag, ErrorResponse, TransactionStatus};
 use onetrip_wire::encoder::{Batch, Encoder};
 use onetrip_wire::frame::Limits;
@@ -42,12 +45,12 @@ fn json(batch: Batch, rows: Rows, frames: &[u8]) -> String {
 
 fn column(oid: u32, options: BlockOptions, values: &[Option<&str>]) -> Vec<Value> {
     let mut frames = Vec::new();
-    common::push_fields(&mut frames, &[("c", oid)]);
+    frames::fields(&mut frames, &[("c", oid)]);
     for value in values {
-        common::push_row(&mut frames, &[value.map(str::as_bytes)]);
+        frames::row(&mut frames, &[value.map(str::as_bytes)]);
     }
-    common::push_frame(&mut frames, b'Z', b"I");
-    let (rows, _) = common::read(&encode(Representation::Blocks(options), Batch::Single, &frames));
+    frames::frame(&mut frames, b'Z', b"I");
+    let (rows, _) = blocks::read(&encode(Representation::Blocks(options), Batch::Single, &frames));
     rows.into_iter().flatten().collect()
 }
 
@@ -139,12 +142,12 @@ fn a_length_over_the_limit_is_refused_before_its_bytes_arrive() {
 #[test]
 fn the_failing_statement_is_known_by_counting() {
     let mut answer = Vec::new();
-    common::push_frame(&mut answer, b'C', b"INSERT 0 1\0");
-    common::push_frame(&mut answer, b'I', b"");
-    common::push_frame(&mut answer, b'E', b"SERROR\0VERROR\0C23505\0Mduplicate key\0DKey (id)=(1)\0P17\0\0");
-    common::push_frame(&mut answer, b'Z', b"I");
-    common::push_frame(&mut answer, b'C', b"SELECT 2\0");
-    common::push_frame(&mut answer, b'Z', b"I");
+    frames::frame(&mut answer, b'C', b"INSERT 0 1\0");
+    frames::frame(&mut answer, b'I', b"");
+    frames::frame(&mut answer, b'E', b"SERROR\0VERROR\0C23505\0Mduplicate key\0DKey (id)=(1)\0P17\0\0");
+    frames::frame(&mut answer, b'Z', b"I");
+    frames::frame(&mut answer, b'C', b"SELECT 2\0");
+    frames::frame(&mut answer, b'Z', b"I");
     let mut reader = ResponseReader::new(2, Limits::default());
     reader.push(&answer);
     let mut failed = None;
@@ -278,23 +281,23 @@ fn strings_of_every_length_and_alphabet_come_through() {
 #[test]
 fn blocks_are_bounded_and_rows_without_columns_are_counted() {
     let mut frames = Vec::new();
-    common::push_fields(&mut frames, &[]);
+    frames::fields(&mut frames, &[]);
     for _ in 0..70_000 {
-        common::push_row(&mut frames, &[]);
+        frames::row(&mut frames, &[]);
     }
-    common::push_frame(&mut frames, b'Z', b"I");
+    frames::frame(&mut frames, b'Z', b"I");
     let (rows, tags) =
-        common::read(&encode(Representation::Blocks(BlockOptions::default()), Batch::Single, &frames));
+        blocks::read(&encode(Representation::Blocks(BlockOptions::default()), Batch::Single, &frames));
     assert_eq!((rows.len(), tags.as_slice()), (70_000, &b"FBBZ"[..]));
 
     let mut frames = Vec::new();
-    common::push_fields(&mut frames, &[("c", 25)]);
+    frames::fields(&mut frames, &[("c", 25)]);
     for _ in 0..1000 {
-        common::push_row(&mut frames, &[Some(&[b'x'; 1000])]);
+        frames::row(&mut frames, &[Some(&[b'x'; 1000])]);
     }
-    common::push_frame(&mut frames, b'Z', b"I");
+    frames::frame(&mut frames, b'Z', b"I");
     let out = encode(Representation::Blocks(BlockOptions::default()), Batch::Single, &frames);
-    let (rows, tags) = common::read(&out);
+    let (rows, tags) = blocks::read(&out);
     assert_eq!(rows.len(), 1000);
     assert_eq!(tags.iter().filter(|&&tag| tag == b'B').count(), 16);
 }
@@ -305,9 +308,9 @@ fn a_row_that_does_not_fit_its_columns_is_refused() {
         [Representation::Blocks(BlockOptions::default()), Representation::Json(JsonOptions::default())]
     {
         let mut frames = Vec::new();
-        common::push_fields(&mut frames, &[("c", 25)]);
+        frames::fields(&mut frames, &[("c", 25)]);
         let start = frames.len();
-        common::push_row(&mut frames, &[None, None]);
+        frames::row(&mut frames, &[None, None]);
         let mut encoder = Encoder::new(representation, Batch::Single);
         let error = encoder.frames(&frames, &Limits::default(), &mut Vec::new()).unwrap_err();
         assert_eq!(error.offset(), start as u64 + 5, "{error}");
@@ -318,17 +321,14 @@ fn a_row_that_does_not_fit_its_columns_is_refused() {
 #[test]
 fn typed_json_is_one_object_whatever_happens() {
     let mut rows = Vec::new();
-    common::push_fields(
+    frames::fields(
         &mut rows,
         &[("i", oid::INT4), ("f", oid::FLOAT8), ("j", oid::JSONB), ("b", oid::BOOL), ("n", 1700)],
     );
-    common::push_row(
-        &mut rows,
-        &[Some(b"1"), Some(b"NaN"), Some(b"{\"k\": [1]}"), Some(b"t"), Some(b"1.50")],
-    );
-    common::push_row(&mut rows, &[None, Some(b"1e+20"), None, Some(b"f"), Some(b"\"q\\\n\x01")]);
+    frames::row(&mut rows, &[Some(b"1"), Some(b"NaN"), Some(b"{\"k\": [1]}"), Some(b"t"), Some(b"1.50")]);
+    frames::row(&mut rows, &[None, Some(b"1e+20"), None, Some(b"f"), Some(b"\"q\\\n\x01")]);
     let mut select = rows.clone();
-    common::push_frame(&mut select, b'C', b"SELECT 2\0");
+    frames::frame(&mut select, b'C', b"SELECT 2\0");
     let mut error = Vec::new();
     backend::write_error(&mut error, "22012", "division by zero", None);
     let ready = b"Z\0\0\0\x05I".to_vec();

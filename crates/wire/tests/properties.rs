@@ -4,9 +4,12 @@
 #![allow(missing_docs, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test a panic is the point")]
 
-mod common;
+#[path = "common/blocks.rs"]
+mod blocks;
+#[path = "common/frames.rs"]
+mod frames;
 
-use common::Value;
+use blocks::Value;
 use onetrip_wire::backend::Values;
 use onetrip_wire::encoder::{Batch, Encoder};
 use onetrip_wire::frame::Limits;
@@ -65,11 +68,11 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 
 fn answer(rows: &[Row]) -> Vec<u8> {
     let mut out = Vec::new();
-    common::push_fields(&mut out, &[("t", 25), ("i", oid::INT4), ("b", oid::INT8), ("j", oid::JSONB)]);
+    frames::fields(&mut out, &[("t", 25), ("i", oid::INT4), ("b", oid::INT8), ("j", oid::JSONB)]);
     for (text, int4, int8, json) in rows {
         let (int4, int8) = (int4.map(|value| value.to_string()), int8.map(|value| value.to_string()));
         let json = json.map(|value| format!("{{\"a\": [{value}, \"é\"]}}"));
-        common::push_row(
+        frames::row(
             &mut out,
             &[
                 text.as_ref().map(|text| text.as_bytes()),
@@ -79,8 +82,8 @@ fn answer(rows: &[Row]) -> Vec<u8> {
             ],
         );
     }
-    common::push_frame(&mut out, b'C', format!("SELECT {}\0", rows.len()).as_bytes());
-    common::push_frame(&mut out, b'Z', b"I");
+    frames::frame(&mut out, b'C', format!("SELECT {}\0", rows.len()).as_bytes());
+    frames::frame(&mut out, b'Z', b"I");
     out
 }
 
@@ -216,7 +219,7 @@ proptest! {
             int8: if binary { Int8::Binary } else { Int8::Text },
             ..BlockOptions::default()
         };
-        let (read, tags) = common::read(&encode(Representation::Blocks(options), &answer(&rows)).unwrap());
+        let (read, tags) = blocks::read(&encode(Representation::Blocks(options), &answer(&rows)).unwrap());
         prop_assert_eq!(tags.iter().filter(|&&tag| tag != b'B').copied().collect::<Vec<_>>(), b"FCZ");
         let expected: Vec<Vec<Value>> = rows
             .iter()
@@ -251,17 +254,17 @@ proptest! {
     #[test]
     fn floats_survive(values in vec(option::of(any::<f64>()), 1..50)) {
         let mut frames = Vec::new();
-        common::push_fields(&mut frames, &[("f", oid::FLOAT8)]);
+        frames::fields(&mut frames, &[("f", oid::FLOAT8)]);
         for value in &values {
             let text = value.map(|value| if value.is_infinite() {
                 if value > 0.0 { "Infinity".to_owned() } else { "-Infinity".to_owned() }
             } else {
                 format!("{value}")
             });
-            common::push_row(&mut frames, &[text.as_ref().map(|text| text.as_bytes())]);
+            frames::row(&mut frames, &[text.as_ref().map(|text| text.as_bytes())]);
         }
-        common::push_frame(&mut frames, b'Z', b"I");
-        let (read, _) = common::read(&encode(Representation::Blocks(BlockOptions::default()), &frames).unwrap());
+        frames::frame(&mut frames, b'Z', b"I");
+        let (read, _) = blocks::read(&encode(Representation::Blocks(BlockOptions::default()), &frames).unwrap());
         for (read, value) in read.iter().zip(&values) {
             match (&read[0], value) {
                 (Value::Null, None) => {}
