@@ -7,7 +7,7 @@
 // target/tools/bin (cargo xtask puts wasm-bindgen there), node_modules/.bin and PATH, in this order.
 
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkSizes } from "./sizes.mjs";
@@ -35,7 +35,8 @@ function run(program, args, options = {}) {
 }
 
 function buildWasm() {
-  const wasmDir = join(dist, "wasm");
+  // Made aside and put in place at once, so that who uses the last build is not left without.
+  const wasmDir = join(dist, `wasm-${process.pid}`);
   const wasmBindgen = tool("wasm-bindgen", "WASM_BINDGEN_BIN");
   const locked = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(readFileSync(join(root, "Cargo.lock"), "utf8"))?.[1];
   const found = run(wasmBindgen, ["--version"]).trim().split(" ").pop();
@@ -45,7 +46,6 @@ function buildWasm() {
   }
   const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
   run("cargo", ["build", "--quiet", "--package", "onetrip-js", "--target", "wasm32-unknown-unknown", "--profile", "release-wasm"]);
-  rmSync(wasmDir, { recursive: true, force: true });
   mkdirSync(wasmDir, { recursive: true });
   // Without the default path there is no `import.meta.url` in the glue, which bundlers to CommonJS cannot keep. The
   // reset function is for after a trap.
@@ -56,6 +56,8 @@ function buildWasm() {
   const features = ["bulk-memory", "bulk-memory-opt", "sign-ext", "mutable-globals", "nontrapping-float-to-int", "reference-types", "multivalue"];
   run(tool("wasm-opt", "WASM_OPT_BIN"), ["-Oz", "--converge", ...features.map((name) => `--enable-${name}`), "--strip-debug", "--strip-producers", "--strip-target-features", wasm, "-o", wasm]);
   writeInline(wasmDir, readFileSync(wasm));
+  rmSync(join(dist, "wasm"), { recursive: true, force: true });
+  renameSync(wasmDir, join(dist, "wasm"));
 }
 
 /** The module as text, for runtimes that compile bytes: the one form that every bundler carries along. */
@@ -66,8 +68,12 @@ function writeInline(wasmDir, bytes) {
 }
 
 function buildTypeScript() {
-  for (const name of readdirSync(dist)) if (name !== "wasm") rmSync(join(dist, name), { recursive: true });
+  const before = Date.now() - 1000;
   run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(pkg, "ts")]);
+  // What this build did not write is of files that are gone.
+  for (const { name } of readdirSync(dist, { withFileTypes: true }).filter((entry) => entry.isFile())) {
+    if (statSync(join(dist, name)).mtimeMs < before) rmSync(join(dist, name));
+  }
 }
 
 /** One CommonJS file for each entry that `require` can mean, and its declarations under CommonJS names. */

@@ -3,23 +3,25 @@
 // PROTOCOL.md section 3 is the format. Everything that comes from the wire is checked before it is believed: a corrupt
 // answer is a ProtocolError that names the offset, never garbage and never a large allocation.
 
-import type { Reader } from "./reader.js";
+import { Reader } from "./reader.js";
+import { define, nextClone, nextStore, store, storeElement, type Clone, type Rows, type Store } from "./rows.js";
 import { safe, textReader, timestamp } from "./values.js";
 import type { Field, Mapping } from "./types.js";
-
-/** The rows of one statement under construction. */
-export type Rows = Record<string, unknown>[];
 
 /** What the rows of one statement look like. */
 export interface Shape {
   readonly fields: readonly Field[];
-  /** A row with every column set to null, in the columns' order; `{...template}` is the fastest way to a new row. */
+  /** A row with every column set to null, in the columns' order. */
   readonly template: Readonly<Record<string, null>>;
-  /** For each name the last column that has it: the one that an object keeps. */
-  readonly last: ReadonlyMap<string, number>;
+  readonly clone: Clone;
+  /** How each column is put into the rows; its own way once the shape has come with many. */
+  stores: readonly Store[];
+  many: boolean;
 }
 
 const shapes = new Map<string, Shape>();
+/** For each length the shape that was met last, with its text's bytes: found without making a string. */
+const latest = new Map<number, { readonly bytes: Reader; readonly shape: Shape }>();
 const SHAPES_KEPT = 200;
 const COLUMNS_LIMIT = 1664; // PostgreSQL's limit for a target list.
 
@@ -28,9 +30,15 @@ const COLUMNS_LIMIT = 1664; // PostgreSQL's limit for a target list.
  * the same columns are then of one hidden class, and the fields are parsed once.
  */
 export function shapeOf(reader: Reader, start: number, end: number): Shape {
+  const last = latest.get(end - start);
+  if (last !== undefined && last.bytes.equals(reader, start)) return last.shape;
   const text = reader.text(start, end, 0);
-  const known = shapes.get(text);
-  if (known !== undefined) return known;
+  const shape = shapes.get(text) ?? newShape(reader, start, text);
+  latest.set(end - start, { bytes: new Reader(reader.bytes.slice(start, end)), shape });
+  return shape;
+}
+
+function newShape(reader: Reader, start: number, text: string): Shape {
   let columns: unknown;
   try {
     columns = JSON.parse(text);
@@ -47,13 +55,20 @@ export function shapeOf(reader: Reader, start: number, end: number): Shape {
   });
   // JSON.parse, unlike an assignment, makes an ordinary property of a column named __proto__, too.
   const template = JSON.parse(`{${fields.map((field) => `${JSON.stringify(field.name)}:null`).join()}}`) as Shape["template"];
-  const shape = { fields, template, last: new Map(fields.map((field, column) => [field.name, column])) };
-  if (shapes.size === SHAPES_KEPT) shapes.clear();
+  const shape = { fields, template, clone: nextClone(), stores: storesOf(fields, () => store), many: false };
+  if (shapes.size === SHAPES_KEPT) {
+    shapes.clear();
+    latest.clear();
+  }
   shapes.set(text, shape);
   return shape;
 }
 
+const storesOf = (fields: readonly Field[], next: () => Store): Store[] => fields.map(({ name }) => (name === "__proto__" ? define : next()));
+
 const HEAD = 13;
+/** Rows of a block that make it worth while to fill them in places of their own. */
+const MANY_ROWS = 32;
 /** A block without columns has no bytes that would bound its rows. */
 const EMPTY_ROWS_LIMIT = 1 << 16;
 
@@ -66,7 +81,7 @@ const EMPTY_ROWS_LIMIT = 1 << 16;
  */
 export function readBlock(reader: Reader, start: number, end: number, shape: Shape, mapping: Mapping, arrays: boolean, rows: Rows): void {
   const { bytes, view } = reader;
-  const { fields, template } = shape;
+  const { fields, template, clone } = shape;
   const width = fields.length;
   if (end - start < HEAD) reader.corrupt(start, "a block is shorter than its head");
   const count = view.getUint32(start, true);
@@ -79,32 +94,31 @@ export function readBlock(reader: Reader, start: number, end: number, shape: Sha
   let wideAt = 0;
   let at = wideEnd;
 
+  if (count >= MANY_ROWS && !shape.many) {
+    shape.stores = storesOf(fields, nextStore);
+    shape.many = true;
+  }
+  const { stores } = shape;
   const first = rows.length;
-  const last = first + count;
   if (arrays) for (let row = 0; row < count; row++) rows.push(new Array<null>(width).fill(null) as unknown as Rows[number]);
-  else for (let row = 0; row < count; row++) rows.push({ ...template });
+  else for (let row = 0; row < count; row++) rows.push(clone(template));
+  // The values of one column after the other.
+  const values: unknown[] = new Array<unknown>(count);
 
   for (let column = 0; column < width; column++) {
     const field = fields[column];
-    // A key of the row, be it an object or an array.
-    let key = (arrays ? column : field.name) as string;
-    let target: Rows = rows;
-    const hidden = !arrays && shape.last.get(key) !== column;
-    if (hidden || key === "__proto__") {
-      // A later column of the name counts, or an assignment would not store the value: read the column aside.
-      target = rows.map(() => ({ value: null }));
-      key = "value";
-    }
     const kind = bytes[at++];
     if (kind === 0) {
       const read = textReader(field, mapping);
       let extra = reader.fits(at, count, end);
-      for (let row = first; row < last; row++) {
+      for (let row = 0; row < count; row++) {
         const code = bytes[at++];
-        if (code === 255) continue;
         let text: string;
         if (code < 253) {
           text = ascii.substring(asciiAt, (asciiAt += code));
+        } else if (code === 255) {
+          values[row] = null;
+          continue;
         } else if (code === 253) {
           reader.fits(extra, 2, end);
           text = wide.substring(wideAt, (wideAt += view.getUint16(extra, true)));
@@ -115,41 +129,44 @@ export function readBlock(reader: Reader, start: number, end: number, shape: Sha
           text = reader.text(from, to, bytes[extra]);
           extra = to;
         }
-        target[row][key] = read === undefined ? text : read(text);
+        values[row] = read === undefined ? text : read(text);
       }
       at = extra;
     } else if (kind === 1) {
       const next = reader.fits(at, count, end);
-      for (let row = first; row < last; row++) {
+      for (let row = 0; row < count; row++) {
         const value = bytes[at++];
-        if (value < 2) target[row][key] = value === 1;
-        else if (value > 2) reader.corrupt(at - 1, "a boolean is none");
+        if (value > 2) reader.corrupt(at - 1, "a boolean is none");
+        values[row] = value === 2 ? null : value === 1;
       }
       at = next;
     } else if (kind === 5) {
       if (mapping.timestamps !== "date") reader.corrupt(at, "timestamps that were asked for as text are numbers");
       const next = reader.fits(at, count * 8, end);
-      for (let row = first; row < last; row++, at += 8) {
+      for (let row = 0; row < count; row++, at += 8) {
         const value = view.getFloat64(at, true);
         // NaN, the only value that is not itself, is NULL.
-        if (value === value) target[row][key] = timestamp(value);
+        values[row] = value === value ? timestamp(value) : null;
       }
       at = next;
     } else if (kind === 6) {
       if (mapping.json !== "parsed") reader.corrupt(at, "json that was asked for as text is not");
       const from = reader.fits(at, 5, end);
       const to = reader.fits(from, view.getUint32(at + 1, true), end);
-      const values = json(reader.text(from, to, bytes[at]));
-      if (!Array.isArray(values) || values.length !== count) reader.corrupt(from, "a json column has not one value for each row");
-      for (let row = 0; row < count; row++) target[first + row][key] = values[row];
+      const parsed = json(reader.text(from, to, bytes[at]));
+      if (!Array.isArray(parsed) || parsed.length !== count) reader.corrupt(from, "a json column has not one value for each row");
+      for (let row = 0; row < count; row++) values[row] = parsed[row];
       at = to;
     } else if (kind === 7) {
       let from = reader.fits(at, count * 4, end);
-      for (let row = first; row < last; row++, at += 4) {
+      for (let row = 0; row < count; row++, at += 4) {
         const length = view.getInt32(at, true);
-        if (length < 0) continue;
+        if (length < 0) {
+          values[row] = null;
+          continue;
+        }
         const to = reader.fits(from, length, end);
-        target[row][key] = bytes.slice(from, to);
+        values[row] = bytes.slice(from, to);
         from = to;
       }
       at = from;
@@ -160,9 +177,12 @@ export function readBlock(reader: Reader, start: number, end: number, shape: Sha
       if (bytes[at] !== 0) from = reader.fits(nulls, count, end);
       const hasNulls = from !== nulls;
       const next = reader.fits(from, count * size, end);
-      for (let row = first; row < last; row++, from += size) {
-        if (hasNulls && bytes[nulls++] !== 0) continue;
-        target[row][key] =
+      for (let row = 0; row < count; row++, from += size) {
+        if (hasNulls && bytes[nulls++] !== 0) {
+          values[row] = null;
+          continue;
+        }
+        values[row] =
           kind === 2 ? view.getInt32(from, true)
           : kind === 4 ? view.getFloat64(from, true)
           : kind === 3 ? view.getUint32(from, true)
@@ -172,11 +192,8 @@ export function readBlock(reader: Reader, start: number, end: number, shape: Sha
     } else {
       reader.corrupt(at - 1, `a column is of the unknown kind ${kind}`);
     }
-    if (target !== rows && !hidden) {
-      for (let row = first; row < last; row++) {
-        Object.defineProperty(rows[row], "__proto__", { value: target[row].value, writable: true, enumerable: true, configurable: true });
-      }
-    }
+    if (arrays) storeElement(rows, first, values, column as unknown as string);
+    else stores[column](rows, first, values, field.name);
   }
   if (at !== end || asciiAt !== ascii.length || wideAt !== wide.length) reader.corrupt(at, "a block and its columns differ in length");
 }

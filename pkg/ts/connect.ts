@@ -4,7 +4,7 @@ import { parseEndpoint, type Endpoint } from "./endpoint.js";
 import { EndpointError, NetworkError, OnetripError, ProtocolError, UsageError } from "./errors.js";
 import { DEFAULTS, merge, type Options } from "./options.js";
 import { jsonValue, nameOf, quotedIdentifier } from "./parameters.js";
-import { LazyQuery, Trace, compose, type Send, type Wanted } from "./query.js";
+import { LazyQuery, Trace, compose, isSent, join, partsOf, type Send, type Wanted } from "./query.js";
 import { ResponseReader, type Answer, type Statement } from "./response.js";
 import { retryAfterMs } from "./retry.js";
 import type { ConnectOptions, Fetch, Query, QueryOptions, RequestOptions, Sql, SqlValue } from "./types.js";
@@ -50,7 +50,7 @@ function makeSql(connection: Connection, defaults: Options, sender?: Send): Sql 
       throw new UsageError("Write sql`select …` as a template, or use sql.query(text, params): called like a function it could not tell values from text.");
     }
     if (texts.includes(undefined)) throw new UsageError("The template holds a malformed escape sequence: write \\\\ for a backslash.");
-    return new LazyQuery(send, { texts: texts as string[], values }, wanted, sql);
+    return new LazyQuery({ send, source: { texts: texts as string[], values }, wanted }, sql);
   }
 
   const members: Omit<Sql, never> = {
@@ -58,7 +58,7 @@ function makeSql(connection: Connection, defaults: Options, sender?: Send): Sql 
       if (typeof text !== "string") throw new UsageError(`sql.query needs the statement as a string, not ${nameOf(text)}.`);
       if (!Array.isArray(params)) throw new UsageError(`sql.query needs the parameters as an array, not ${nameOf(params)}.`);
       const { arrayRows = false, fullResults = false, ...rest } = options;
-      return new LazyQuery(send, { text, params }, { options: merge(defaults, rest), arrayRows, fullResults }, members.query);
+      return new LazyQuery({ send, source: { text, params }, wanted: { options: merge(defaults, rest), arrayRows, fullResults } }, members.query);
     },
 
     transaction(queries: readonly Query<unknown>[], options?: RequestOptions): Promise<never> {
@@ -66,7 +66,7 @@ function makeSql(connection: Connection, defaults: Options, sender?: Send): Sql 
       const merged = merge(defaults, options);
       const list = transactionOf(queries, send);
       const results = list.length === 0 ? Promise.resolve([]) : send(list, merged, trace);
-      list.forEach((query, index) => query.join(results, index));
+      list.forEach((query, index) => join(query, results, index));
       return results as Promise<never>;
     },
 
@@ -81,8 +81,8 @@ function transactionOf(queries: unknown, send: Send): LazyQuery<unknown>[] {
   if (!Array.isArray(queries)) throw new UsageError("sql.transaction needs an array of queries: sql.transaction([sql`…`, sql`…`]).");
   return queries.map((query: unknown, index) => {
     if (!(query instanceof LazyQuery)) throw new UsageError(`Query ${index} of the transaction is no query (it is a ${nameOf(query)}; do not await the queries).`);
-    if (query.send !== send) throw new UsageError(`Query ${index} of the transaction belongs to another connection.`);
-    if (query.sent) throw new UsageError(`Query ${index} of the transaction was sent already; make a new one.`);
+    if (partsOf(query).send !== send) throw new UsageError(`Query ${index} of the transaction belongs to another connection.`);
+    if (isSent(query)) throw new UsageError(`Query ${index} of the transaction was sent already; make a new one.`);
     if (queries.indexOf(query) !== index) throw new UsageError(`Query ${index} of the transaction is there twice; make a new one.`);
     return query;
   });
@@ -92,9 +92,10 @@ function transactionOf(queries: unknown, send: Send): LazyQuery<unknown>[] {
 async function run(connection: Connection, queries: readonly LazyQuery<unknown>[], options: Options, trace: Trace): Promise<unknown[]> {
   const deadline = new Deadline(options);
   try {
-    const composed = queries.map((query) => compose(query.source));
+    const parts = queries.map(partsOf);
+    const composed = parts.map(compose);
     const statements = composed.map(({ text }, index): Statement => {
-      const { options: mapping, arrayRows } = queries[index].wanted;
+      const { options: mapping, arrayRows } = parts[index].wanted;
       return { text, mapping, arrayRows };
     });
     const batch = composed.map(({ text, params }) => ({ sql: text, params }));
@@ -103,7 +104,7 @@ async function run(connection: Connection, queries: readonly LazyQuery<unknown>[
     for (let number = 1; ; number++) {
       try {
         const answers = await attempt(connection, body, statements, options, deadline);
-        return answers.map((answer, index) => result(answer, queries[index].wanted.fullResults));
+        return answers.map((answer, index) => result(answer, parts[index].wanted.fullResults));
       } catch (error) {
         deadline.check();
         const { timeoutMs, maxAttempts, idempotent } = options;
@@ -125,6 +126,7 @@ async function run(connection: Connection, queries: readonly LazyQuery<unknown>[
 async function attempt(connection: Connection, body: string, statements: readonly Statement[], options: Options, deadline: Deadline): Promise<Answer[]> {
   const { runtime, endpoint } = connection;
   const mapping = wireMapping(statements.map((statement) => statement.mapping as Options));
+  const accepted = accept(mapping, runtime, options);
   let answered: Response;
   let bytes: Uint8Array;
   try {
@@ -133,7 +135,7 @@ async function attempt(connection: Connection, body: string, statements: readonl
       headers: {
         authorization: endpoint.authorization,
         "content-type": "application/json",
-        accept: accept(mapping, runtime, options),
+        accept: accepted,
         ...options.headers,
       },
       body,

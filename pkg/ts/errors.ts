@@ -6,7 +6,7 @@ export abstract class OnetripError extends Error {
   /** What happened, to branch on. */
   abstract readonly kind: "sql" | "endpoint" | "network" | "protocol" | "usage";
   /** The request's name in the endpoint's log, if the endpoint answered. */
-  requestId?: string;
+  declare requestId?: string;
 
   override get name(): string {
     return "OnetripError";

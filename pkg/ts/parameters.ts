@@ -94,7 +94,7 @@ function dateText(date: Date, index: number): string {
   if (year >= 1 && year <= 9999) return iso;
   // PostgreSQL knows no signed years and no year 0: 1 BC comes before 1.
   const digits = String(year > 0 ? year : 1 - year).padStart(4, "0");
-  return `${digits}${iso.slice(7)}${year > 0 ? "" : " BC"}`;
+  return iso.replace(/^[+-]?\d+/, digits) + (year > 0 ? "" : " BC");
 }
 
 function bytesText(bytes: Uint8Array): string {

@@ -27,22 +27,42 @@ export interface Wanted {
 /** Sends queries as one group. Resolves to a result for each, in the form that each wants. */
 export type Send = (queries: readonly LazyQuery<unknown>[], options: Options, stack: Trace) => Promise<unknown[]>;
 
+/** What a query holds. */
+export interface Parts {
+  readonly send: Send;
+  /** A template, or a text with its `$n` and their list. */
+  readonly source: Template | { readonly text: string; readonly params: readonly unknown[] };
+  readonly wanted: Wanted;
+}
+
+/** The parts of a query. */
+export let partsOf: (query: LazyQuery<unknown>) => Parts;
+/** Whether a query was sent, or belongs to a transaction. */
+export let isSent: (query: LazyQuery<unknown>) => boolean;
+/** Makes a query a part of a transaction: its promise is then the transaction's result at its place. */
+export let join: (query: LazyQuery<unknown>, results: Promise<unknown[]>, index: number) => void;
+
 /** A query that starts with the first `then`. */
 export class LazyQuery<Result> implements Query<Result> {
   #promise: Promise<Result> | undefined;
+  // Private, so that a console shows neither the statement nor its parameters.
+  readonly #parts: Parts;
   readonly #trace: Trace;
 
-  constructor(
-    /** @internal */ readonly send: Send,
-    /** @internal A template, or a text with its `$n` and their list. */
-    readonly source: Template | { readonly text: string; readonly params: readonly unknown[] },
-    /** @internal */ readonly wanted: Wanted,
-    /** The function that the user called: the stack of an error begins above it. */
-    caller: (...args: never[]) => unknown,
-  ) {
+  static {
+    partsOf = (query) => query.#parts;
+    isSent = (query) => query.#promise !== undefined;
+    join = (query, results, index) => {
+      query.#promise = results.then((all) => all[index]);
+      // Whoever awaits the transaction sees its error; nobody needs to await each query, too.
+      query.#promise.catch(() => {});
+    };
+  }
+
+  /** `caller` is the function that the user called: the stack of an error begins above it. */
+  constructor(parts: Parts, caller: (...args: never[]) => unknown) {
+    this.#parts = parts;
     this.#trace = new Trace(caller);
-    // A console shows a query's class, not its statement and parameters.
-    for (const name of ["send", "source", "wanted"]) Object.defineProperty(this, name, { enumerable: false });
   }
 
   get [Symbol.toStringTag](): string {
@@ -51,24 +71,9 @@ export class LazyQuery<Result> implements Query<Result> {
 
   full(): Query<FullResult<RowOf<Result>>> {
     if (this.#promise !== undefined) throw new UsageError("The query was sent already; call full() before awaiting it.");
-    return new LazyQuery<FullResult<RowOf<Result>>>(this.send, this.source, { ...this.wanted, fullResults: true }, this.full);
+    return new LazyQuery<FullResult<RowOf<Result>>>({ ...this.#parts, wanted: { ...this.#parts.wanted, fullResults: true } }, this.full);
   }
 
-  /**
-   * @internal Makes the query a part of a transaction: its promise is then the transaction's result at its place.
-   */
-  join(results: Promise<unknown[]>, index: number): void {
-    this.#promise = results.then((all) => all[index] as Result);
-    // Whoever awaits the transaction sees its error; nobody needs to await each query, too.
-    this.#promise.catch(() => {});
-  }
-
-  /** @internal */
-  get sent(): boolean {
-    return this.#promise !== undefined;
-  }
-
-  // eslint-disable-next-line unicorn/no-thenable -- a lazy promise is the point.
   then<A = Result, B = never>(onFulfilled?: ((value: Result) => A | PromiseLike<A>) | null, onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
     return this.#start().then(onFulfilled, onRejected);
   }
@@ -82,7 +87,8 @@ export class LazyQuery<Result> implements Query<Result> {
   }
 
   #start(): Promise<Result> {
-    return (this.#promise ??= this.send([this as LazyQuery<unknown>], this.wanted.options, this.#trace).then((results) => results[0] as Result));
+    const { send, wanted } = this.#parts;
+    return (this.#promise ??= send([this as LazyQuery<unknown>], wanted.options, this.#trace).then((results) => results[0] as Result));
   }
 }
 
@@ -105,7 +111,7 @@ export class Trace {
 }
 
 /** The statement of a query: fragments put in their places, parameters numbered through. */
-export function compose(source: LazyQuery<unknown>["source"]): Composed {
+export function compose({ source }: Parts): Composed {
   const params: (string | null)[] = [];
   if ("text" in source) {
     source.params.forEach((value, index) => params.push(parameterText(value, index + 1)));
@@ -124,13 +130,14 @@ function composeTemplate({ texts, values }: Template, params: (string | null)[],
     if (value instanceof QuotedIdentifier) {
       text += value.text;
     } else if (value instanceof LazyQuery) {
-      if (!("texts" in value.source)) {
-        if (value.source.params.length > 0) {
+      const { source } = partsOf(value);
+      if ("text" in source) {
+        if (source.params.length > 0) {
           throw new UsageError("A query made by sql.query with parameters cannot be a fragment: its $n have numbers already. Make it with sql`…`.");
         }
-        text += value.source.text;
+        text += source.text;
       } else {
-        text += composeTemplate(value.source, params, depth + 1);
+        text += composeTemplate(source, params, depth + 1);
       }
     } else {
       params.push(parameterText(value, params.length + 1));

@@ -7,6 +7,9 @@ const options = { fatal: true, ignoreBOM: true };
 const utf8 = new TextDecoder("utf-8", options);
 let utf16: TextDecoder | undefined;
 
+/** Up to this many ASCII bytes are text faster one by one than by a TextDecoder, whose call costs 0.2 µs. */
+const SHORT = 12;
+
 /** A piece of an answer, usually all of it. */
 export class Reader {
   readonly view: DataView;
@@ -21,7 +24,12 @@ export class Reader {
 
   /** The text from `start` to `end`. `encoding` is 0 for UTF-8 and 1 for UTF-16, little-endian. */
   text(start: number, end: number, encoding: number): string {
-    if (start === end) return "";
+    if (encoding === 0 && end - start <= SHORT) {
+      let text = "";
+      let at = start;
+      while (at < end && this.bytes[at] < 0x80) text += String.fromCharCode(this.bytes[at++]);
+      if (at === end) return text;
+    }
     const bytes = this.bytes.subarray(start, end);
     try {
       if (encoding === 0) return utf8.decode(bytes);
@@ -30,6 +38,15 @@ export class Reader {
       // Reported with its place, below.
     }
     return this.corrupt(start, "there should be text");
+  }
+
+  /** Whether the bytes of `other` from `start` are these. */
+  equals(other: Reader, start: number): boolean {
+    const { length } = this.bytes;
+    let at = 0;
+    for (; at + 4 <= length; at += 4) if (this.view.getUint32(at) !== other.view.getUint32(start + at)) return false;
+    for (; at < length; at++) if (this.bytes[at] !== other.bytes[start + at]) return false;
+    return true;
   }
 
   /** The offset behind `length` bytes from `at`, which must not go beyond `end`. */

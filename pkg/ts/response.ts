@@ -1,8 +1,9 @@
 // The messages of an answer: which rows, which tag, which error belongs to which statement (PROTOCOL.md section 2).
 
-import { readBlock, shapeOf, type Rows, type Shape } from "./blocks.js";
+import { readBlock, shapeOf, type Shape } from "./blocks.js";
 import { ProtocolError, SqlError, UsageError, type SqlErrorFields } from "./errors.js";
 import { Reader } from "./reader.js";
+import type { Rows } from "./rows.js";
 import type { Field, Mapping } from "./types.js";
 
 /** One statement as it was sent, and how its rows are wanted. */

@@ -1,0 +1,230 @@
+// What can go wrong on the way: each failure a clear error without credentials, and the next query works.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import { inspect } from "node:util";
+import { test } from "node:test";
+import { connect, EndpointError, NetworkError, ProtocolError, SqlError, UsageError } from "../dist/node.js";
+import { connect as slimConnect } from "../dist/slim.js";
+import * as encode from "./support/encode.mjs";
+import { BLOCKS, FRAMES, endpoint, problem } from "./support/endpoint.mjs";
+
+const one = encode.response(1, [{ name: "one", oid: 23, kind: "int32", values: [1] }]);
+
+function clean(error) {
+  const shown = `${error.stack}\n${inspect(error, { depth: 10 })}\n${JSON.stringify(error)}`;
+  assert.ok(!shown.includes("hunter2"), shown);
+  assert.ok(!shown.includes(Buffer.from("role:hunter2").toString("base64")), shown);
+  return true;
+}
+
+test("a wrong URL is refused at once, with the right form and without the password", () => {
+  const rows = [
+    ["postgresql://role:hunter2@db.example:5432/app", "PostgreSQL's own protocol"],
+    ["postgres://role:hunter2@db.example/app", "PostgreSQL's own protocol"],
+    ["role:hunter2@endpoint.example/app", "https://"],
+    ["endpoint.example", "cannot be parsed"],
+    ["", "cannot be parsed"],
+    ["ftp://role:hunter2@endpoint.example/app", "https://"],
+    ["https://role:hunter2@endpoint.example", "no database"],
+    ["https://role:hunter2@endpoint.example/", "no database"],
+    ["https://role:hunter2@endpoint.example/a/b", "alone"],
+    ["https://role:hunter2@endpoint.example/app?sslmode=require", "?"],
+    ["https://role:hunter2#x@endpoint.example/app", "no role"],
+    ["https://role:hunter2/x@endpoint.example/app", ""],
+    ["https://:hunter2@endpoint.example/app", "no role"],
+    ["https://endpoint.example/app", "no role"],
+    ["https://role:hunter2%zz@endpoint.example/app", "percent-encoded"],
+    ["https://a%3Ab:hunter2@endpoint.example/app", "colon"],
+    [undefined, "URL"], [null, "URL"], [5, "URL"], [{}, "URL"],
+  ];
+  for (const [url, word] of rows) {
+    assert.throws(() => connect(url), (error) => error instanceof UsageError && clean(error), String(url));
+    if (word && word !== "no role") assert.throws(() => connect(url), (error) => error.message.includes(word), `${url}: ${word}`);
+  }
+});
+
+test("role and password may come beside the URL, in any characters", async (t) => {
+  const { port, requests } = await endpoint(t, () => ({ body: one }));
+  await connect({ url: `http://127.0.0.1:${port}/app`, role: "rôle", password: "pä:ss/wörd#?%" })`select 1`;
+  assert.equal(requests[0].headers.authorization, `Basic ${Buffer.from("rôle:pä:ss/wörd#?%").toString("base64")}`);
+  await connect(new URL(`http://a%20b:c%2Fd@127.0.0.1:${port}/app/`))`select 1`;
+  assert.equal(requests[1].headers.authorization, `Basic ${Buffer.from("a b:c/d").toString("base64")}`);
+});
+
+test("a problem of the endpoint's is an error with its code, and the next query works", async (t) => {
+  const problems = [
+    problem(401, { code: "invalid_credentials", detail: "PostgreSQL refused the password", sqlstate: "28P01", retryable: false, request_id: "r1" }),
+    problem(404, { code: "unknown_database", detail: "no such database", retryable: false }),
+    problem(413, { code: "request_too_large", detail: "the body is over 1048576 bytes", retryable: false }),
+  ];
+  const { url } = await endpoint(t, ({ number }) => (number % 2 ? problems[(number - 1) / 2] : { body: one }));
+  const sql = connect(url);
+  for (const { status, body } of problems) {
+    const { code, detail, sqlstate } = JSON.parse(body);
+    await assert.rejects(sql`select 1`, (error) => {
+      assert.ok(error instanceof EndpointError && clean(error));
+      assert.deepEqual([error.status, error.code, error.sqlstate, error.retryable, error.requestId], [status, code, sqlstate, false, "r1"]);
+      assert.ok(error.message.includes(detail) && error.message.includes(String(status)));
+      return true;
+    });
+    assert.deepStrictEqual(await sql`select 1 as one`, [{ one: 1 }]);
+  }
+});
+
+test("an answer that is none of onetrip's says to check the URL", async (t) => {
+  const answers = [
+    { status: 404, headers: { "content-type": "text/html" }, body: "<h1>Not found</h1>" },
+    { status: 302, headers: { location: "https://elsewhere.example/" } },
+    { status: 500, headers: { "content-type": "application/problem+json" }, body: "{" },
+    { status: 502, headers: {}, body: "" },
+  ];
+  const { url } = await endpoint(t, ({ number }) => answers[number - 1]);
+  const sql = connect(url);
+  for (const { status } of answers) {
+    await assert.rejects(sql`select 1`, (error) => error instanceof EndpointError && error.status === status && error.code === undefined && error.message.includes("check the URL") && clean(error), String(status));
+  }
+});
+
+test("a 200 that holds no rows is a protocol error", async (t) => {
+  const answers = [{ headers: { "content-type": "text/html" }, body: "<p>" }, { headers: {}, body: "" }, { headers: { "content-type": BLOCKS }, body: "" }];
+  const { url } = await endpoint(t, ({ number }) => answers[number - 1]);
+  const sql = connect(url);
+  for (const _ of answers) await assert.rejects(sql`select 1`, (error) => error instanceof ProtocolError && error.offset === 0 && clean(error));
+});
+
+test("an answer cut short in the middle of the connection or of the body is an error, and the next query works", async (t) => {
+  const { url, requests } = await endpoint(t, ({ number }) => {
+    if (number === 1) return { body: one.subarray(0, 40) };
+    if (number === 2) return (outgoing) => {
+      outgoing.writeHead(200, { "content-type": BLOCKS });
+      outgoing.write(one.subarray(0, 40), () => outgoing.destroy());
+    };
+    if (number === 3) return (outgoing) => {
+      outgoing.writeHead(200, { "content-type": BLOCKS, "content-length": one.length });
+      outgoing.write(one.subarray(0, 40), () => outgoing.destroy());
+    };
+    return { body: one };
+  });
+  const sql = connect(url);
+  await assert.rejects(sql`insert`, (error) => error instanceof ProtocolError && error.offset === 40 && error.message.includes("unknown") && clean(error));
+  await assert.rejects(sql`insert`, (error) => error instanceof NetworkError && error.cause instanceof Error && clean(error));
+  await assert.rejects(sql`insert`, (error) => error instanceof NetworkError && clean(error));
+  assert.deepStrictEqual(await sql`select 1 as one`, [{ one: 1 }]);
+  assert.equal(requests.length, 4, "what may have been executed is not sent again");
+});
+
+test("what was lost is sent again when the caller says that it may run twice", async (t) => {
+  const { url, requests } = await endpoint(t, ({ number }) => (number < 3 ? { body: one.subarray(0, 40 * (number - 1)) } : { body: one }));
+  assert.deepStrictEqual(await connect(url, { idempotent: true })`select 1 as one`, [{ one: 1 }]);
+  assert.equal(requests.length, 3);
+});
+
+test("what the endpoint refused without executing it is sent again, after Retry-After, as often as allowed", async (t) => {
+  const busy = problem(503, { code: "pool_timeout", detail: "no connection became free", retryable: true }, { "retry-after": "1" });
+  const { url, requests } = await endpoint(t, ({ number }) => (number === 1 || number > 2 ? busy : { body: one }));
+  const started = performance.now();
+  assert.deepStrictEqual(await connect(url)`select 1 as one`, [{ one: 1 }]);
+  assert.ok(performance.now() - started >= 990);
+  assert.equal(requests.length, 2);
+  await assert.rejects(connect(url, { maxAttempts: 1 })`select 1`, (error) => error instanceof EndpointError && error.retryable && error.retryAfter === 1);
+  assert.equal(requests.length, 3);
+  await assert.rejects(connect(url, { timeoutMs: 500 })`select 1`, EndpointError, "a wait that would reach the time limit is not begun");
+  assert.equal(requests.length, 4);
+});
+
+test("a transaction that PostgreSQL rolled back because of others is sent again", async (t) => {
+  const { url, requests } = await endpoint(t, ({ number }) => ({ body: number === 1 ? encode.concat(encode.error({ V: "ERROR", C: "40001", M: "could not serialize access" }), encode.ready()) : one }));
+  assert.deepStrictEqual(await connect(url)`update`, [{ one: 1 }]);
+  assert.equal(requests.length, 2);
+});
+
+test("an SQL error is not sent again and loads no WebAssembly", async (t) => {
+  const { url, requests } = await endpoint(t, () => ({ body: encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready()) }));
+  let loads = 0;
+  const sql = slimConnect({ url, wasm: () => { loads++; throw new Error("not here"); } });
+  await assert.rejects(sql`selec`, SqlError);
+  assert.deepEqual([requests.length, loads], [1, 0]);
+});
+
+test("an endpoint that is down is a network error with its cause", async () => {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  const sql = connect(`http://role:hunter2@127.0.0.1:${port}/app`);
+  await assert.rejects(sql`select 1`, (error) => {
+    assert.ok(error instanceof NetworkError && clean(error));
+    assert.equal(error.url, `http://127.0.0.1:${port}/v1/app/pipeline`);
+    assert.ok(error.message.includes("ECONNREFUSED") && error.message.includes(error.url));
+    assert.ok(error.cause instanceof Error);
+    return true;
+  });
+});
+
+test("timeoutMs ends a request that hangs", async (t) => {
+  const { url } = await endpoint(t, () => () => {});
+  await assert.rejects(connect(url, { timeoutMs: 50 })`select 1`, (error) => error instanceof NetworkError && error.timedOut && error.message.includes("50 ms") && clean(error));
+  // Headers that came do not help a body that hangs.
+  const half = await endpoint(t, () => (outgoing) => outgoing.writeHead(200, { "content-type": BLOCKS }).write(one.subarray(0, 5)));
+  await assert.rejects(connect(half.url, { timeoutMs: 50, idempotent: true })`select 1`, (error) => error.timedOut === true);
+});
+
+test("the caller's signal cancels with its own reason, before, during and between attempts", async (t) => {
+  const { url, requests } = await endpoint(t, ({ number }) => (number === 1 ? () => {} : problem(503, { code: "pool_timeout", retryable: true }, { "retry-after": "5" })));
+  const sql = connect(url);
+  const reason = new Error("the user left");
+  await assert.rejects(sql.query("select 1", [], { signal: AbortSignal.abort(reason) }), reason);
+  assert.equal(requests.length, 0);
+  for (const timeoutMs of [undefined, 20_000]) {
+    const controller = new AbortController();
+    const started = performance.now();
+    setTimeout(() => controller.abort(reason), 50);
+    await assert.rejects(sql.query("select 1", [], { signal: controller.signal, timeoutMs }), reason);
+    assert.ok(performance.now() - started < 2000);
+  }
+});
+
+test("frames are decoded in WebAssembly, to the same rows and errors", async (t) => {
+  const answer = (oid, values) => {
+    const column = Buffer.concat([Buffer.from("v\0"), Buffer.from([0, 0, 0, 0, 0, 0]), Buffer.from(Uint32Array.of(oid).buffer).reverse(), Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0])]);
+    const rows = values.map((value) => encode.message("D", Buffer.concat([Buffer.from([0, 1, 0, 0, 0, Buffer.byteLength(value)]), Buffer.from(value)])));
+    return encode.concat(encode.parseComplete, encode.bindComplete, encode.message("T", Buffer.concat([Buffer.from([0, 1]), column])), ...rows, encode.complete(`SELECT ${values.length}`), encode.ready());
+  };
+  let body;
+  const { url, requests } = await endpoint(t, () => ({ headers: { "content-type": FRAMES }, body }));
+  const sql = connect(url);
+  body = answer(25, ["ä", "b"]);
+  assert.deepStrictEqual(await sql`select v`, [{ v: "ä" }, { v: "b" }]);
+  assert.deepStrictEqual(await sql.with({ decode: "local" })`select v`, [{ v: "ä" }, { v: "b" }]);
+  assert.equal(requests[1].headers.accept, FRAMES);
+  body = answer(701, ["1.5", "NaN", "-Infinity"]);
+  assert.deepStrictEqual(await sql`select v`, [{ v: 1.5 }, { v: NaN }, { v: -Infinity }]);
+  body = answer(20, ["9007199254740993"]);
+  assert.deepStrictEqual(await sql.with({ int8: "bigint" })`select v`, [{ v: 9007199254740993n }]);
+  body = answer(25, Array.from({ length: 50_000 }, (_, index) => `row ${index}`));
+  const many = await sql`select v`;
+  assert.deepStrictEqual([many.length, many[0], many[49_999]], [50_000, { v: "row 0" }, { v: "row 49999" }], "an answer of many pieces");
+  const whole = answer(23, ["1", "2"]);
+  for (let length = 0; length < whole.length; length++) {
+    body = whole.subarray(0, length);
+    await assert.rejects(sql`select v`, ProtocolError, `after ${length} bytes`);
+  }
+  body = encode.concat(encode.parseComplete, Uint8Array.of(0x44, 0, 0, 0, 1));
+  await assert.rejects(sql`select v`, (error) => error instanceof ProtocolError && error.offset === 6);
+  body = encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready());
+  await assert.rejects(sql`selec`, (error) => error instanceof SqlError && error.code === "42601");
+  body = whole;
+  assert.deepStrictEqual(await sql`select v`, [{ v: 1 }, { v: 2 }]);
+});
+
+test("without WebAssembly blocks are read and frames are refused with a reason", async (t) => {
+  let type = BLOCKS;
+  const { url, requests } = await endpoint(t, () => ({ headers: { "content-type": type }, body: one }));
+  const sql = slimConnect({ url });
+  assert.deepStrictEqual(await sql`select 1 as one`, [{ one: 1 }]);
+  assert.equal(requests[0].headers.accept, `${BLOCKS}; strings=utf8`);
+  type = FRAMES;
+  await assert.rejects(sql`select 1`, (error) => error instanceof UsageError && error.message.includes("WebAssembly"));
+  await assert.rejects(sql.with({ decode: "local" })`select 1`, UsageError);
+});

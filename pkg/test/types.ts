@@ -1,0 +1,77 @@
+// What the types promise, checked by the compiler alone: this file is never run.
+
+import { connect, SqlError, type FullResult, type ObjectRow, type Query, type Sql } from "../dist/index.js";
+import { connect as slimConnect } from "../dist/slim.js";
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function same<A, B>(..._equal: Equal<A, B> extends true ? [] : ["the types differ", A, B]): void {}
+
+interface User {
+  id: number;
+  name: string;
+}
+
+const sql: Sql = connect("https://role:password@endpoint.example/database", { int8: "bigint" });
+export const alsoSql: Sql = connect({ url: new URL("https://endpoint.example/database"), role: "role", password: "password" });
+export const slim: Sql = slimConnect({ url: "https://role:password@endpoint.example/database", wasm: new Uint8Array() });
+
+export async function templates(): Promise<void> {
+  const untyped = await sql`select 1 as one`;
+  same<typeof untyped, ObjectRow[]>();
+  const users = await sql<User>`select id, name from users where id = ${5}`;
+  same<typeof users, User[]>();
+  const full = await sql<User>`select id, name from users`.full();
+  same<typeof full, FullResult<User>>();
+  same<(typeof full)["rowCount"], number | null>();
+  const fragment = sql`where ${sql.identifier("users", "id")} = any(${[1, 2]})`;
+  await sql`select * from users ${fragment}`;
+}
+
+export async function queries(): Promise<void> {
+  const objects = await sql.query<User>("select id, name from users where id = $1", [1n]);
+  same<typeof objects, User[]>();
+  const arrays = await sql.query("select 1, 2", [], { arrayRows: true });
+  same<typeof arrays, unknown[][]>();
+  const pairs = await sql.query<[number, string]>("select id, name from users", [], { arrayRows: true, fullResults: true });
+  same<typeof pairs, FullResult<[number, string]>>();
+  const full = await sql.query<User>("select id, name from users", undefined, { fullResults: true, int8: "number" });
+  same<typeof full, FullResult<User>>();
+}
+
+export async function transactions(): Promise<void> {
+  const [users, counts, changed] = await sql.transaction(
+    [sql<User>`select id, name from users`, sql.query<[string]>("select count(*) from users", [], { arrayRows: true }), sql`delete from users`.full()],
+    { timeoutMs: 1000 },
+  );
+  same<typeof users, User[]>();
+  same<typeof counts, [string][]>();
+  same<typeof changed, FullResult<ObjectRow>>();
+  const many: Query<User[]>[] = [];
+  const results = await sql.transaction(many);
+  same<typeof results, User[][]>();
+}
+
+export function values(settings: { theme: string }, bytes: Uint8Array): void {
+  void sql`select ${"text"}, ${1}, ${1n}, ${true}, ${null}, ${new Date()}, ${bytes}, ${[1, null]}, ${settings}, ${sql.json([1])}`;
+  // @ts-expect-error undefined is no value: write null
+  void sql`select ${undefined}`;
+  // @ts-expect-error a symbol is no value
+  void sql`select ${Symbol("no")}`;
+  // @ts-expect-error the text must be a string
+  void sql.query(1);
+  // @ts-expect-error there is no such mapping
+  void sql.with({ int8: "float" });
+  // @ts-expect-error a transaction takes queries, not results
+  void sql.transaction([Promise.resolve([])]);
+  // @ts-expect-error called like a function it could not tell values from text
+  void sql("select 1");
+  // @ts-expect-error the slim connect takes one object
+  void slimConnect("https://endpoint.example/database");
+}
+
+export function errors(error: unknown): string | undefined {
+  if (!(error instanceof SqlError)) return undefined;
+  same<typeof error.kind, "sql">();
+  same<typeof error.statement, number | undefined>();
+  return error.constraint ?? error.code;
+}

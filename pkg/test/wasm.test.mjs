@@ -1,0 +1,111 @@
+// The WebAssembly module behind its seam: it survives a trap, and the vectors of the real server pass through it.
+
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { loadFrom } from "../dist/load.js";
+import { DEFAULTS } from "../dist/options.js";
+import { ResponseReader } from "../dist/response.js";
+import { readFrames, wireMapping } from "../dist/wasm.js";
+
+const load = loadFrom(() => readFileSync(new URL("../dist/wasm/onetrip_bg.wasm", import.meta.url)));
+const bytes = (hex) => new Uint8Array(Buffer.from(hex, "hex"));
+
+test("a trap ends one answer and no other", async () => {
+  const wasm = await load();
+  const honest = wasm.FrameDecoder;
+  const select = bytes(vectors().find(({ name }) => name === "one_row_of_each_kind").frames);
+  const good = () => {
+    const response = new ResponseReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
+    readFrames({ ...wasm, memory: wasm.memory, FrameDecoder: honest }, select, "utf16", wireMapping([DEFAULTS]), response);
+    return response.finish()[0].rows.length;
+  };
+  assert.equal(good(), 1);
+  // A decoder whose pointer is wrong reads outside the memory: a trap like any other.
+  class Broken extends honest {
+    push(frames) {
+      this.__wbg_ptr = 0xffff_fff0;
+      return super.push(frames);
+    }
+  }
+  let resets = 0;
+  const broken = { FrameDecoder: Broken, memory: wasm.memory, reset: () => (resets++, wasm.reset()) };
+  assert.throws(() => readFrames(broken, select, "utf16", wireMapping([DEFAULTS]), new ResponseReader([])), (error) => error.kind === "protocol" && error.cause instanceof WebAssembly.RuntimeError);
+  assert.equal(resets, 1);
+  assert.equal(good(), 1);
+});
+
+function vectors() {
+  return JSON.parse(readFileSync(new URL("../../tests/vectors/answers.json", import.meta.url), "utf8")).vectors;
+}
+
+test("the vectors are there", () => {
+  assert.ok(existsSync(new URL("../../tests/vectors/answers.json", import.meta.url)));
+  assert.ok(vectors().length >= 20);
+});
+
+/** What a runner can compare: values that typed JSON has, too, in the form that JavaScript gives them. */
+function outcome(read) {
+  try {
+    return { results: read().map(({ rows, fields, tag }) => ({ rows, names: fields.map(({ name, typeOid }) => [name, typeOid]), tag })) };
+  } catch (error) {
+    return { error: { kind: error.kind, code: error.code, message: error.message, statement: error.statement } };
+  }
+}
+
+for (const vector of vectors()) {
+  test(`vector ${vector.name}: blocks of the gateway and of WebAssembly give the same`, async () => {
+    const wasm = await load();
+    const statements = (vector.request.batch ?? [vector.request]).map(({ sql }) => sql);
+    const wanted = (mapping, arrayRows) => statements.map((text) => ({ text, mapping: { ...DEFAULTS, ...mapping }, arrayRows }));
+    for (const arrayRows of [true, false]) {
+      let typed;
+      for (const [member, mapping] of [["blocks", {}], ["blocks_utf16", {}], ["blocks_text", { timestamps: "string", json: "text" }], ["blocks_int8", { int8: "bigint" }]]) {
+        const made = outcome(() => {
+          const reader = new ResponseReader(wanted(mapping, arrayRows));
+          reader.push(bytes(vector[member]));
+          return reader.finish();
+        });
+        for (const strings of ["utf8", "utf16"]) {
+          const local = outcome(() => {
+            const reader = new ResponseReader(wanted(mapping, arrayRows));
+            readFrames(wasm, bytes(vector.frames), strings, wireMapping([{ ...DEFAULTS, ...mapping }]), reader);
+            return reader.finish();
+          });
+          assert.deepStrictEqual(local, made, `${member}, made in WebAssembly with ${strings}`);
+        }
+        if (member === "blocks") typed = made;
+        if (member === "blocks_utf16") assert.deepStrictEqual(made, typed);
+      }
+      compareWithTypedJson(typed, vector.json, arrayRows);
+    }
+  });
+}
+
+function compareWithTypedJson(made, json, arrayRows) {
+  if (json.error !== undefined) {
+    assert.ok(made.error !== undefined);
+    if (made.error.kind === "sql") assert.deepEqual([made.error.code, made.error.message], [json.error.code, json.error.message]);
+    return;
+  }
+  if (made.error !== undefined || !arrayRows) return; // A transaction left open is no error in typed JSON; objects were compared as arrays.
+  const results = json.results ?? [json];
+  for (const [index, result] of results.entries()) {
+    assert.deepEqual(made.results[index].names, result.fields.map(({ name, type_oid }) => [name, type_oid]));
+    for (const [row, values] of result.rows.entries()) {
+      for (const [column, value] of values.entries()) {
+        const [, oid] = made.results[index].names[column];
+        assert.deepStrictEqual(asTypedJson(made.results[index].rows[row][column], oid, value), value, `row ${row}, column ${column}`);
+      }
+    }
+  }
+}
+
+/** A JavaScript value in typed JSON's form; dates, bytes and arrays are text there and were compared by other means. */
+function asTypedJson(value, oid, other) {
+  if (oid === 114 || oid === 3802) return value;
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value).replace(/^(-?)Infinity$/, typeof other === "string" && other.includes("infinity") ? "$1infinity" : "$1Infinity");
+  if (typeof value === "object" && value !== null) return other;
+  if (Object.is(value, -0)) return other;
+  return value;
+}
