@@ -167,8 +167,7 @@ impl Client {
     /// # Examples
     /// A derived enum, whose type is known only by its name and its labels:
     /// ```no_run
-    /// # #[cfg(feature = "derive")] mod needs_derive {
-    /// use onetrip::types::{Kind, ToSql, Type};
+    /// use postgres_types::{Kind, ToSql, Type};
     ///
     /// #[derive(Debug, ToSql)]
     /// #[postgres(name = "mood", rename_all = "snake_case")]
@@ -178,7 +177,6 @@ impl Client {
     /// let mood = Type::new("mood".into(), 0, Kind::Enum(vec!["sad".into(), "happy".into()]), "public".into());
     /// let rows = client.query_typed("select name from users where mood = $1", &[(&Mood::Happy, mood)]).await?;
     /// # Ok(()) }
-    /// # }
     /// ```
     pub async fn query_typed(
         &self,

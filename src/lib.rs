@@ -32,10 +32,10 @@
 //! | `fetch` (default) | on wasm32: the transport by JavaScript's global `fetch`, for Workers, browsers, Node, Deno and Bun |
 //! | `native` (default) | elsewhere: the transport by hyper and rustls, on tokio |
 //! | `client` | the client without a transport: bring your own |
-//! | `derive` | `#[derive(ToSql, FromSql)]` |
 //! | `with-chrono-0_4`, `with-time-0_3`, `with-uuid-1`, `with-serde_json-1`, … | types of other crates, as in `postgres-types` |
 //!
-//! Without any of them there is only the [`policy`], free of dependencies.
+//! Without any of them there is only the [`policy`], free of dependencies. The derives of `postgres-types` work with
+//! `postgres-types = { version = "0.2", features = ["derive"] }` beside this crate.
 //!
 //! # Parameters
 //!

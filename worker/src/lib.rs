@@ -16,13 +16,14 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     let answer = match url.map(|url| Client::connect(&url)) {
         Ok(Ok(client)) => route(&client, &request.path()).await,
         Ok(Err(error)) => Err(error),
-        Err(_) => return Response::error("set the secret ONETRIP_URL: npx wrangler secret put ONETRIP_URL", 500),
+        Err(_) => {
+            return Response::error("set the secret ONETRIP_URL: npx wrangler secret put ONETRIP_URL", 500);
+        }
     };
     match answer {
         Ok(Some(answer)) => Response::from_json(&answer),
-        Ok(None) => {
-            Response::from_json(&json!({"paths": ["/query", "/batch", "/error"]})).map(|answer| answer.with_status(404))
-        }
+        Ok(None) => Response::from_json(&json!({"paths": ["/query", "/batch", "/error"]}))
+            .map(|answer| answer.with_status(404)),
         Err(error) => refusal(&error),
     }
 }
@@ -52,7 +53,12 @@ async fn query(client: &Client) -> std::result::Result<Value, Error> {
     };
     let types: serde_json::Map<String, Value> = rows
         .first()
-        .map(|row| row.columns().iter().map(|column| (column.name().to_owned(), column.type_().name().into())).collect())
+        .map(|row| {
+            row.columns()
+                .iter()
+                .map(|column| (column.name().to_owned(), column.type_().name().into()))
+                .collect()
+        })
         .unwrap_or_default();
     let rows: Vec<Value> = rows.iter().map(product).collect::<std::result::Result<_, Error>>()?;
     Ok(json!({"rows": rows, "types": types}))
@@ -61,9 +67,11 @@ async fn query(client: &Client) -> std::result::Result<Value, Error> {
 async fn batch(client: &Client) -> std::result::Result<Value, Error> {
     let order = Uuid::new_v4();
     let products = ["lamp", "chair", "desk", "rug", "shelf", "clock", "vase", "mirror", "plant"];
-    let mut batch = client.batch().statement("select count(distinct order_id) as orders from order_lines", &[]);
+    let mut batch =
+        client.batch().statement("select count(distinct order_id) as orders from order_lines", &[]);
     for product in products {
-        batch = batch.statement("insert into order_lines (order_id, product) values ($1, $2)", &[&order, &product]);
+        batch = batch
+            .statement("insert into order_lines (order_id, product) values ($1, $2)", &[&order, &product]);
     }
     let statements = batch.len();
     let results = batch.commit().await?;
