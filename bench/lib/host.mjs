@@ -1,6 +1,7 @@
 // Starts the program under measurement in Node or in workerd, asks it to work, and reads what CPU time that took.
 
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import http from "node:http";
@@ -17,29 +18,41 @@ const workerdBinary = createRequire(workerd).resolve(`@cloudflare/workerd-${proc
 
 export const COMPATIBILITY_DATE = "2026-04-01";
 
-/** Lets esbuild find the package under measurement: `#onetrip/…` is a file of `pkg/ts`. */
-export const onetripSource = {
-  name: "onetrip-source",
-  setup(build) {
-    build.onResolve({ filter: /^#onetrip\// }, (found) => ({ path: path.join(root, "pkg/ts", found.path.slice("#onetrip/".length)) }));
-    build.onResolve({ filter: /\.wasm$/ }, (found) => (build.initialOptions.platform === "node" ? undefined : { path: path.basename(found.path), external: true }));
-  },
-};
+/** The built package: what is measured is what users install. */
+const dist = path.join(root, "pkg/dist");
+export const wasm = path.join(dist, "wasm/onetrip_bg.wasm");
 
-export async function bundle(entry, outfile, options = {}) {
+/** Lets esbuild find the package: `#onetrip` is its entry for a runtime, `#onetrip/…` one of its files. */
+const onetripPackage = (runtime) => ({
+  name: "onetrip-package",
+  setup(build) {
+    build.onResolve({ filter: /^#onetrip$/ }, () => ({ path: path.join(dist, `${runtime}.js`) }));
+    build.onResolve({ filter: /^#onetrip\// }, (found) => ({ path: path.join(dist, found.path.slice("#onetrip/".length)) }));
+    // A Worker's modules lie side by side.
+    build.onResolve({ filter: /\.wasm$/ }, (found) => ({ path: `./${path.basename(found.path)}`, external: true }));
+  },
+});
+
+/** Bundles a program of this directory for `runtime` as users do. */
+export async function bundle(runtime, entry, outfile, options = {}) {
+  if (!existsSync(wasm)) throw new Error("the package is not built: run node pkg/scripts/build.mjs");
   await mkdir(bundles, { recursive: true });
-  const done = await build({
+  const file = path.join(bundles, outfile);
+  const { metafile } = await build({
     entryPoints: [path.join(root, "bench/lib", entry)],
-    outfile: path.join(bundles, outfile),
+    outfile: file,
     bundle: true,
     format: "esm",
     target: "es2022",
     logLevel: "warning",
-    plugins: [onetripSource],
+    conditions: runtime === "node" ? ["node"] : ["workerd", "worker"],
+    platform: runtime === "node" ? "node" : "neutral",
+    mainFields: ["module", "main"],
+    plugins: [onetripPackage(runtime)],
     metafile: true,
     ...options,
   });
-  return { file: path.join(bundles, outfile), metafile: done.metafile };
+  return { file, metafile };
 }
 
 /** A running program; `get` asks it, `cpu` reads its CPU time so far in nanoseconds. */

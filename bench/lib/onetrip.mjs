@@ -1,12 +1,47 @@
-// onetrip's candidates. `#onetrip` is the package's source, which the bundler puts in.
+// onetrip's candidates, from the built package in pkg/dist: what users install. `#onetrip` is its entry for the
+// runtime that is measured.
 
-import { readResponse } from "#onetrip/response.ts";
+import { connect } from "#onetrip";
+import { ResponseReader } from "#onetrip/response.js";
 
-const mapping = { int8: "string", numeric: "string", timestamps: "date", json: "parsed" };
+const BLOCKS = { headers: { "content-type": "application/vnd.onetrip.blocks" } };
+const FRAMES = { headers: { "content-type": "application/vnd.onetrip.pgwire" } };
+const url = "https://bench:bench@bench.example/bench";
+const statement = "select * from rows where id > $1";
 
-const decode = (bytes) => async () => readResponse(bytes, [{ text: "", mapping, arrayRows: false }])[0].rows;
+/** The whole client over a Response in memory. */
+function client(kind, options) {
+  return (bytes) => {
+    const sql = connect(url, { ...options, fetch: async () => new Response(bytes, kind) });
+    return () => sql.query(statement, [0]);
+  };
+}
+
+/** The whole client without the runtime's Response, whose cost is not onetrip's. */
+function clientAlone(kind, options) {
+  return (bytes) => {
+    const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+    const response = { ok: true, status: 200, headers: new Headers(kind.headers), arrayBuffer: async () => buffer };
+    const sql = connect(url, { ...options, fetch: async () => response });
+    return () => sql.query(statement, [0]);
+  };
+}
+
+/** The decoder alone: from the bytes of an answer to its rows, without a request. */
+function decoder(bytes) {
+  const statements = [{ text: "", mapping: { int8: "string", numeric: "string", timestamps: "date", json: "parsed" }, arrayRows: false }];
+  return async () => {
+    const reader = new ResponseReader(statements);
+    reader.push(bytes);
+    return reader.finish()[0].rows;
+  };
+}
 
 export const onetrip = {
-  "blocks, decoder alone": { format: "utf16.blocks", open: decode },
-  "blocks in UTF-8, decoder alone": { format: "utf8.blocks", open: decode },
+  "onetrip, blocks": { format: "utf16.blocks", open: client(BLOCKS) },
+  "onetrip, wasm": { format: "frames", open: client(FRAMES, { decode: "local" }) },
+  "onetrip, blocks, no Response": { format: "utf16.blocks", open: clientAlone(BLOCKS) },
+  "onetrip, wasm, no Response": { format: "frames", open: clientAlone(FRAMES, { decode: "local" }) },
+  "onetrip, blocks in UTF-8, no Response": { format: "utf8.blocks", open: clientAlone(BLOCKS) },
+  "onetrip, decoder alone": { format: "utf16.blocks", open: decoder },
 };

@@ -1,19 +1,18 @@
 // Bytes in memory to finished rows, warm: every candidate in turn, in one process of each runtime.
 
 import { readdir } from "node:fs/promises";
-import { bundle, data, startNode, startWorkerd, workerConfiguration, bundles } from "./host.mjs";
+import { bundle, data, startNode, startWorkerd, wasm, workerConfiguration } from "./host.mjs";
 import { quartiles } from "./statistics.mjs";
 
 export const WORKLOADS = ["1x5", "100x8", "10000x10", "ascii", "wide", "numbers", "jsonb"];
 
 async function start(runtime) {
   if (runtime === "node") {
-    const { file } = await bundle("node-host.mjs", "rows.node.mjs", { platform: "node", conditions: ["node"] });
+    const { file } = await bundle("node", "node-host.mjs", "rows.node.mjs");
     return startNode(file);
   }
-  const { file } = await bundle("worker-host.mjs", "rows.worker.js", { conditions: ["workerd", "worker"], external: ["*.wasm"] });
-  const inputs = await readdir(data);
-  return startWorkerd(await workerConfiguration("rows", file, inputs, []));
+  const { file } = await bundle("workerd", "worker-host.mjs", "rows.worker.js");
+  return startWorkerd(await workerConfiguration("rows", file, await readdir(data), [wasm]));
 }
 
 /**
