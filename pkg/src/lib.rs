@@ -4,6 +4,8 @@
 //! hands numbers and bytes to `onetrip-wire` or to the driver's retry policy. Numbers cross as `f64`, −1 standing for
 //! "none"; bytes cross as views. It is loaded only when an endpoint sends frames or a request failed (pkg/ts/wasm.ts).
 
+#[cfg(target_arch = "wasm32")]
+mod allocator;
 mod frames;
 mod retry;
 
