@@ -28,7 +28,7 @@ pub struct Flights {
     /// From the gateway to PostgreSQL: for each the tags of the messages that the gateway sent.
     pub postgres: Vec<String>,
     /// To the server that was given to [`Stack::relay`]: how many.
-    pub gateway: u64,
+    pub gateway: usize,
 }
 
 impl Stack {
@@ -96,7 +96,11 @@ impl Stack {
         let postgres = answer.get("postgres").and_then(Value::as_array).into_iter().flatten();
         Ok(Flights {
             postgres: postgres.filter_map(Value::as_str).map(str::to_owned).collect(),
-            gateway: answer.get("relay").and_then(Value::as_u64).unwrap_or_default(),
+            gateway: answer
+                .get("relay")
+                .and_then(Value::as_u64)
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or_default(),
         })
     }
 
