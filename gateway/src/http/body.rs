@@ -1,8 +1,9 @@
 //! Bodies: reading a request's under its limit, and writing an answer's as it comes.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use onetrip_wire::problem::Code;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::{Sleep, sleep};
 
 use crate::failure::Failure;
 use crate::server::InFlight;
@@ -70,8 +72,13 @@ pub(crate) struct Answer {
 enum Content {
     Whole(Bytes),
     Streamed { first: Bytes, rest: Receiver<Piece> },
+    Cutting(Pin<Box<Sleep>>),
     Done,
 }
+
+/// How long before an answer is cut: hyper throws away what it has not written when a body fails, and that may be what
+/// tells the client which of its transactions are committed.
+const CUT_DELAY: Duration = Duration::from_millis(100);
 
 /// What follows the first part of a streamed answer.
 pub(super) enum Piece {
@@ -131,10 +138,15 @@ impl Body for Answer {
                 Poll::Ready(Some(Piece::More(bytes))) => (bytes, false),
                 Poll::Ready(Some(Piece::Last(bytes))) => (bytes, true),
                 Poll::Ready(None) => {
-                    this.content = Content::Done;
-                    return Poll::Ready(Some(Err(Cut)));
+                    this.content = Content::Cutting(Box::pin(sleep(CUT_DELAY)));
+                    return Pin::new(this).poll_frame(context);
                 }
             },
+            Content::Cutting(delay) => {
+                ready!(delay.as_mut().poll(context));
+                this.content = Content::Done;
+                return Poll::Ready(Some(Err(Cut)));
+            }
         };
         if done {
             this.content = Content::Done;
@@ -149,7 +161,7 @@ impl Body for Answer {
         match &self.content {
             Content::Done => true,
             Content::Whole(bytes) => bytes.is_empty(),
-            Content::Streamed { .. } => false,
+            Content::Streamed { .. } | Content::Cutting(_) => false,
         }
     }
 
@@ -157,7 +169,7 @@ impl Body for Answer {
         match &self.content {
             Content::Done => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-            Content::Streamed { .. } => SizeHint::default(),
+            Content::Streamed { .. } | Content::Cutting(_) => SizeHint::default(),
         }
     }
 }

@@ -58,7 +58,10 @@ impl Database {
         loop {
             if let Some(pool) = self.proven_pool(credentials) {
                 let seat = self.seat(&pool, deadline, timing).await?;
-                if let Some(connection) = pool.idle(self.config.max_lifetime) {
+                let started = Instant::now();
+                let idle = pool.idle_soon(self.config.max_lifetime).await;
+                timing.queue += started.elapsed();
+                if let Some(connection) = idle {
                     return Ok(self.leased(connection, &pool, seat));
                 }
                 let _login = self.login_permit(deadline, timing).await?;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::verifier::Proof;
 use crate::postgres::{Connection, Target};
@@ -14,11 +15,20 @@ use crate::postgres::{Connection, Target};
 pub(crate) struct Pool {
     pub(super) seats: Arc<Semaphore>,
     state: Mutex<State>,
+    returned: Notify,
 }
+
+/// How long somebody waits for a connection that is on its way back. A reset takes far less, as a rule; and a login
+/// takes about as long.
+const RETURN_TIMEOUT: Duration = Duration::from_millis(20);
 
 pub(super) struct State {
     /// The one used last is at the back.
     idle: VecDeque<Idle>,
+    /// Connections whose answer is complete and whose reset is not.
+    returning: usize,
+    /// Requests that wait for one of those.
+    waiting: usize,
     pub(super) proof: Option<Proof>,
 }
 
@@ -30,10 +40,8 @@ struct Idle {
 impl Pool {
     pub(super) fn new(size: u32) -> Pool {
         let seats = usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS);
-        Pool {
-            seats: Arc::new(Semaphore::new(seats)),
-            state: Mutex::new(State { idle: VecDeque::new(), proof: None }),
-        }
+        let state = State { idle: VecDeque::new(), returning: 0, waiting: 0, proof: None };
+        Pool { seats: Arc::new(Semaphore::new(seats)), state: Mutex::new(state), returned: Notify::new() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -47,6 +55,23 @@ impl Pool {
             let connection = self.state().idle.pop_back()?.connection;
             if connection.opened().elapsed() < lifetime && connection.is_quiet() {
                 return Some(connection);
+            }
+        }
+    }
+
+    /// As [`idle`](Self::idle), but waits for a connection that is on its way back, if there is one for this request.
+    /// Without that, a client that sends one request after the other would have two connections opened for it.
+    pub(super) async fn idle_soon(&self, lifetime: Duration) -> Option<Connection> {
+        loop {
+            let returned = self.returned.notified();
+            if let Some(connection) = self.idle(lifetime) {
+                return Some(connection);
+            }
+            let waiting = Waiting::new(self)?;
+            let came = timeout(RETURN_TIMEOUT, returned).await;
+            drop(waiting);
+            if came.is_err() {
+                return self.idle(lifetime);
             }
         }
     }
@@ -69,11 +94,42 @@ impl Pool {
     }
 }
 
+/// A request that waits for a connection on its way back.
+struct Waiting<'a>(&'a Pool);
+
+impl<'a> Waiting<'a> {
+    fn new(pool: &'a Pool) -> Option<Waiting<'a>> {
+        let mut state = pool.state();
+        if state.waiting >= state.returning {
+            return None;
+        }
+        state.waiting += 1;
+        Some(Waiting(pool))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
+}
+
+/// A connection on its way back.
+struct Returning(Arc<Pool>);
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        self.0.state().returning -= 1;
+        self.0.returned.notify_waiters();
+    }
+}
+
 /// A connection that is out of its pool. It goes back only by [`release`](Self::release); dropping the lease closes it.
 pub(crate) struct Lease {
     connection: Connection,
     pool: Arc<Pool>,
     target: Arc<Target>,
+    returning: Option<Returning>,
     seat: OwnedSemaphorePermit,
 }
 
@@ -84,11 +140,19 @@ impl Lease {
         target: Arc<Target>,
         seat: OwnedSemaphorePermit,
     ) -> Lease {
-        Lease { connection, pool, target, seat }
+        Lease { connection, pool, target, returning: None, seat }
     }
 
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    /// Says that the connection will be given back soon, or closed.
+    pub(crate) fn announce(&mut self) {
+        if self.returning.is_none() {
+            self.pool.state().returning += 1;
+            self.returning = Some(Returning(self.pool.clone()));
+        }
     }
 
     /// Gives the connection back. Its session must be as after a login: idle, reset, nothing left to read.
@@ -96,7 +160,8 @@ impl Lease {
         self.connection.rest();
         let idle = Idle { connection: self.connection, since: Instant::now() };
         self.pool.state().idle.push_back(idle);
-        // The seat is free only now, so that whoever gets it finds the connection.
+        // Only now, so that whoever waits for them finds the connection.
+        drop(self.returning);
         drop(self.seat);
     }
 

@@ -126,6 +126,9 @@ impl Exchange {
                 match self.scan().map_err(Broken::Protocol)? {
                     Scan::Answered => {
                         self.delivered = true;
+                        if let Some(lease) = &mut self.lease {
+                            lease.announce();
+                        }
                         return Ok(Part::Last(self.take_all()));
                     }
                     Scan::Full => return Ok(Part::More(self.deliver())),
@@ -264,8 +267,8 @@ impl Exchange {
                 _ => {}
             }
             self.begun |= !matches!(tag, tag::ERROR | tag::NOTICE);
-            self.statement_end =
-                matches!(tag, tag::COMMAND_COMPLETE | tag::EMPTY_QUERY | tag::ERROR | tag::READY);
+            // Not an ErrorResponse, for the ReadyForQuery of its group follows at once.
+            self.statement_end = matches!(tag, tag::COMMAND_COMPLETE | tag::EMPTY_QUERY | tag::READY);
             let ready = match &mut self.output {
                 Output::Frames => at + len,
                 Output::Encoded { encoder, ready } => {

@@ -1,0 +1,129 @@
+//! The program itself: flags, environment, file, messages, signals.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::{Caller, basic, postgres};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onetrip"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ONETRIP_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A program that is ended with the test.
+struct Running {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    first: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        let mut child = command.spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut first = String::new();
+        log.read_line(&mut first).unwrap();
+        Running { child, log, first }
+    }
+
+    fn caller(&self) -> Caller {
+        let (_, rest) = self.first.split_once("http://").unwrap_or_else(|| panic!("{}", self.first));
+        let address = rest.split(',').next().unwrap().parse().unwrap();
+        Caller { address, authorization: basic(postgres().superuser(), postgres().password()) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn url() -> String {
+    format!("postgresql://127.0.0.1:{}/postgres", postgres().port())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_where_it_listens_and_stops_at_sigterm() {
+    for signal in ["TERM", "INT"] {
+        let database = format!("app={}", url());
+        let mut running =
+            Running::start(program().args(["serve", "--listen", "127.0.0.1:0", "--database", &database]));
+        assert!(running.first.contains("listening on http://127.0.0.1:"), "{}", running.first);
+        assert!(running.first.contains("databases: app"), "{}", running.first);
+        let caller = running.caller();
+        assert_eq!(caller.value("select 1").await, 1);
+        let secret = caller.sql("select 'a secret value' from a_secret_table").await;
+        assert_eq!(secret["error"]["code"], "42P01");
+        let mut wrong = caller.clone();
+        wrong.authorization = basic("postgres", "a secret password");
+        wrong.json(r#"{"sql": "select 1"}"#).await.problem(401, "invalid_credentials");
+        wrong.json(r#"{"sql": "a secret statement"}"#).await.problem(401, "invalid_credentials");
+
+        let slow = tokio::spawn(async move { caller.value("select 1 from pg_sleep(0.5)").await });
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let pid = running.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert_eq!(slow.await.unwrap(), 1, "the request in flight is answered");
+        assert!(running.child.wait().unwrap().success());
+        let mut log = String::new();
+        running.log.read_to_string(&mut log).unwrap();
+        assert!(log.contains("draining") && log.contains("stopped"), "{log}");
+        assert!(log.contains("code=\"invalid_credentials\""), "{log}");
+        assert!(!log.contains("secret") && !log.contains(postgres().password()), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_win_over_the_environment_which_wins_over_the_file() {
+    let file = std::env::temp_dir().join(format!("onetrip-{}.toml", std::process::id()));
+    let text = format!("listen = '127.0.0.1:1'\nlog = 'info'\n[databases.from_file]\nurl = '{}'\n", url());
+    std::fs::write(&file, text).unwrap();
+    let running = Running::start(
+        program()
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&file)
+            .env("ONETRIP_LISTEN", "127.0.0.1:2")
+            .env("ONETRIP_DATABASES", format!("from_environment={}", url())),
+    );
+    std::fs::remove_file(&file).unwrap();
+    assert!(running.first.contains("databases: from_environment, from_file"), "{}", running.first);
+}
+
+#[test]
+fn it_explains_itself_and_its_mistakes() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (arguments, status, expected) in [
+        (&["--version"][..], 0, concat!("onetrip ", env!("CARGO_PKG_VERSION"))),
+        (&["--help"], 0, "serve"),
+        (&["serve", "--help"], 0, "ONETRIP_CONFIG"),
+        (&[], 2, "Usage: onetrip"),
+        (&["serve"], 2, "[databases.app]"),
+        (&["serve", "--listen", "5480"], 2, "the flag --listen: listen: an IP address and a port"),
+        (&["serve", "--database", "x"], 2, "NAME=URL is expected"),
+        (&["serve", "--database", "postgresql://h/d?sslmode=disable"], 2, "NAME=URL is expected"),
+        (
+            &["serve", "--database", "a=postgresql://u:sesame@h/d"],
+            2,
+            "databases.a.url: the URL holds a role and a password",
+        ),
+        (&["serve", "--config", "/not/there.toml"], 2, "/not/there.toml cannot be read"),
+        (
+            &["serve", "--listen", &taken, "--database", "a=postgresql://h/d"],
+            1,
+            "another program listens there",
+        ),
+    ] {
+        let output = program().args(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
+        assert!(text.contains(expected), "{arguments:?}: {text}");
+        assert!(!text.contains("sesame"), "{text}");
+    }
+}

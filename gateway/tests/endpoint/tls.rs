@@ -1,0 +1,177 @@
+//! TLS on both sides: to PostgreSQL by each sslmode, and to clients with ALPN.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use onetrip_embedded_postgres::{Options, Postgres, Tls};
+use onetrip_wire::representation::JSON;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::support::{Endpoint, collect, postgres, start_postgres};
+
+const ONE: &str = r#"{"sql": "select 1 as a"}"#;
+
+/// A certificate authority, and a certificate that it made for a host.
+struct Authority {
+    root_pem: String,
+    certificate_pem: String,
+    key_pem: String,
+}
+
+impl Authority {
+    fn new(host: &str) -> Authority {
+        let root_key = KeyPair::generate().unwrap();
+        let mut root = CertificateParams::new(Vec::new()).unwrap();
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root_pem = root.self_signed(&root_key).unwrap().pem();
+        let key = KeyPair::generate().unwrap();
+        let issuer = Issuer::new(root, root_key);
+        let certificate =
+            CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        Authority { root_pem, certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }
+    }
+
+    fn postgres(&self) -> Postgres {
+        let tls = Tls { certificate_pem: self.certificate_pem.clone(), key_pem: self.key_pem.clone() };
+        let lines = ["hostssl all clear 127.0.0.1/32 password", "hostssl all all 127.0.0.1/32 scram-sha-256"];
+        start_postgres(Options::for_tests().tls(tls).host_based_authentication(lines))
+    }
+}
+
+/// A file that is gone with the test.
+struct TemporaryFile(PathBuf);
+
+impl TemporaryFile {
+    fn new(name: &str, text: &str) -> TemporaryFile {
+        let path = std::env::temp_dir().join(format!("onetrip-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        TemporaryFile(path)
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_sslmode_verifies_what_libpq_would() {
+    // The certificate names localhost; the endpoint connects to 127.0.0.1.
+    let authority = Authority::new("localhost");
+    let server = authority.postgres();
+    let root = TemporaryFile::new("root.pem", &authority.root_pem);
+    let other = TemporaryFile::new("other.pem", &Authority::new("localhost").root_pem);
+    let itself = TemporaryFile::new("itself.pem", &authority.certificate_pem);
+    let (root, other, itself) = (root.0.display(), other.0.display(), itself.0.display());
+    for (host, query, expected) in [
+        ("127.0.0.1", "sslmode=require".to_owned(), true),
+        ("127.0.0.1", "sslmode=prefer".to_owned(), true),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={root}"), true),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={root}"), false),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={root}"), true),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={itself}"), true),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={other}"), false),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={other}"), false),
+        ("127.0.0.1", format!("sslmode=require&sslrootcert={other}"), false),
+        // pg_hba.conf has no line for connections without TLS.
+        ("127.0.0.1", "sslmode=disable".to_owned(), false),
+    ] {
+        let url = format!("postgresql://{host}:{}/postgres?{query}", server.port());
+        let endpoint = Endpoint::start(&format!("listen = '127.0.0.1:0'\ndatabases.app.url = '{url}'")).await;
+        let caller = endpoint.caller(server.superuser(), server.password());
+        let reply =
+            caller.json(r#"{"sql": "select ssl from pg_stat_ssl where pid = pg_backend_pid()"}"#).await;
+        if expected {
+            assert_eq!(reply.value()["rows"][0]["ssl"], true, "{host} {query}");
+        } else if query == "sslmode=disable" {
+            assert_eq!(reply.problem(401, "invalid_credentials")["sqlstate"], "28000");
+        } else {
+            reply.problem(502, "database_unreachable");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scram_over_tls_is_bound_to_the_certificate() {
+    let server = Authority::new("localhost").postgres();
+    let endpoint = Endpoint::with(&server, "", "sslmode=require", "").await;
+    let owner = endpoint.owner();
+    // A server that offers channel binding refuses a client that could bind and says that it was not offered, so a
+    // login without binding would fail here if the endpoint said so; that it is used shows in the server's log.
+    owner.rows("alter system set log_connections = 'authentication'").await;
+    owner.rows("select pg_reload_conf()").await;
+    let wrong = endpoint.caller(&endpoint.role, "wrong").json(ONE).await.problem(401, "invalid_credentials");
+    assert_eq!(wrong["sqlstate"], "28P01");
+    owner.rows("create role clear login password 'sesame'").await;
+    assert_eq!(endpoint.caller("clear", "sesame").value("select 1").await, 1, "clear text is fine over TLS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_answer_and_a_large_request_pass_through_tls() {
+    let server = Authority::new("localhost").postgres();
+    let endpoint = Endpoint::with(&server, "", "sslmode=require", "pool_size = 1").await;
+    let owner = endpoint.owner();
+    let text = "x".repeat(4 << 20);
+    let body = serde_json::json!({ "sql": "select $1 || $1 as a", "params": [text] }).to_string();
+    let value = owner.json(&body).await.value();
+    assert_eq!(value["rows"][0]["a"].as_str().unwrap().len(), 8 << 20);
+    let pid = owner.value("select pg_backend_pid()").await;
+    assert_eq!(owner.value("select pg_backend_pid()").await, pid, "a TLS connection is used again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_tls_is_used_only_where_that_is_allowed() {
+    let url = |query: &str| format!("postgresql://127.0.0.1:{}/postgres?{query}", postgres().port());
+    for (query, expected) in [("sslmode=prefer", true), ("sslmode=require", false)] {
+        let endpoint =
+            Endpoint::start(&format!("listen = '127.0.0.1:0'\ndatabases.app.url = '{}'", url(query))).await;
+        let reply = endpoint.caller(postgres().superuser(), postgres().password()).json(ONE).await;
+        assert_eq!(reply.status == 200, expected, "{query}: {}", reply.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_use_https_with_http2_or_http1() {
+    let authority = Authority::new("localhost");
+    let certificate = TemporaryFile::new("server.pem", &authority.certificate_pem);
+    let key = TemporaryFile::new("server.key", &authority.key_pem);
+    let global = format!("tls.certificate = '{}'\ntls.key = '{}'", certificate.0.display(), key.0.display());
+    let endpoint = Endpoint::with(postgres(), &global, "sslmode=disable", "").await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.root_pem.as_bytes()).unwrap()).unwrap();
+    for protocol in ["h2", "http/1.1"] {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        let tcp = TcpStream::connect(endpoint.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
+        let request = endpoint.owner().request(JSON, JSON, ONE);
+        let response = if protocol == "h2" {
+            let (mut sender, connection) =
+                http2::handshake::<_, _, Full<bytes::Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
+                    .await
+                    .unwrap();
+            tokio::spawn(connection);
+            sender.send_request(request).await.unwrap()
+        } else {
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            sender.send_request(request).await.unwrap()
+        };
+        assert_eq!(collect(response).await.value()["rows"][0]["a"], 1, "{protocol}");
+    }
+}
