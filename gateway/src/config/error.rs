@@ -75,7 +75,8 @@ impl std::error::Error for ConfigError {}
 
 /// ` Did you mean "x"?` where a known word is near, or else the list of what is allowed.
 pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
-    match nearest(word, known) {
+    let longer = |known: &&&str| word.len() > 2 && (known.starts_with(word) || word.starts_with(**known));
+    match nearest(word, known).or_else(|| known.iter().find(longer).copied()) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => format!("allowed: {}", known.join(", ")),
     }

@@ -32,6 +32,7 @@ pub(super) async fn read(
     };
     let announced = body.size_hint().exact();
     if announced.is_some_and(|bytes| bytes > u64::try_from(limit_bytes).unwrap_or(u64::MAX)) {
+        discard(body, timeout).await;
         return Err(too_large());
     }
     let read = async {
@@ -43,6 +44,7 @@ pub(super) async fn read(
                 frame.map_err(|_| Failure::malformed("the body of the request did not arrive whole"))?;
             let Ok(data) = frame.into_data() else { continue };
             if whole.len() + data.len() > limit_bytes {
+                // Of a body whose length was not announced, what came so far is enough.
                 return Err(too_large());
             }
             if whole.is_empty() && announced == u64::try_from(data.len()).ok() {
@@ -60,6 +62,27 @@ pub(super) async fn read(
             Err(Failure::malformed(detail))
         }
     }
+}
+
+/// How much of a refused body is read and thrown away.
+const DISCARDED_BYTES: usize = 64 << 20;
+
+/// Reads on after a body is known to be refused. A client that is still sending when the connection closes sees a broken
+/// connection instead of the refusal (HTTP/1.1 clients do not read before they have written); so it is let finish, within
+/// limits.
+async fn discard(mut body: Incoming, timeout: Duration) {
+    let read = async {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+        {
+            discarded += frame.data_ref().map_or(0, Bytes::len);
+            if discarded > DISCARDED_BYTES {
+                return;
+            }
+        }
+    };
+    // What has not come by then is not waited for: the refusal is sent either way.
+    let _ = tokio::time::timeout(timeout, read).await;
 }
 
 /// The body of a response.

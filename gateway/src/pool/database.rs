@@ -200,3 +200,52 @@ impl Database {
         Ok(connection?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use onetrip_embedded_postgres::{Installation, Options, Postgres};
+
+    use super::*;
+    use crate::config::Config;
+
+    fn credentials(role: &str, password: &str) -> Credentials {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{role}:{password}"));
+        Credentials::from_header(format!("Basic {encoded}").as_bytes()).unwrap()
+    }
+
+    fn process_id(lease: &mut Lease) -> i32 {
+        lease.connection().key().unwrap().process_id
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_is_dropped_closes_its_connection_and_one_that_is_released_does_not() {
+        let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools");
+        let installation = Installation::ensure(tools.as_ref(), &mut |_| {}).unwrap();
+        let postgres = Postgres::start(&installation, Options::for_tests()).unwrap();
+        let url = format!("postgresql://127.0.0.1:{}/postgres?sslmode=disable", postgres.port());
+        let config = Config::from_toml(&format!("[databases.app]\nurl = '{url}'\npool_size = 1")).unwrap();
+        let key = Arc::new(VerifierKey::generate().unwrap());
+        let database = Database::new(config.databases["app"].clone(), key).unwrap();
+        let owner = credentials(postgres.superuser(), postgres.password());
+        let mut timing = Timing::default();
+
+        let mut lease = database.lease(&owner, &mut timing).await.unwrap();
+        let first = process_id(&mut lease);
+        lease.release();
+        let mut lease = database.lease(&owner, &mut timing).await.unwrap();
+        assert_eq!(process_id(&mut lease), first, "a released connection is used again");
+        drop(lease);
+        // The only seat is free, and nothing is left to take.
+        let mut lease = database.lease(&owner, &mut timing).await.unwrap();
+        assert_ne!(process_id(&mut lease), first, "a dropped connection is gone");
+        let exists = || std::path::Path::new(&format!("/proc/{first}")).exists();
+        for _ in 0..500 {
+            if !exists() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the server still has the dropped connection");
+    }
+}

@@ -4,29 +4,18 @@
 //! the answer off before it looks at the reset, so the client does not wait for it; the connection goes back to its
 //! pool when the reset has been confirmed.
 
-use std::time::Duration;
-
 use bytes::{Buf, Bytes};
 use onetrip_wire::backend::{self, ErrorResponse, TransactionStatus, tag};
 use onetrip_wire::encoder::Encoder;
 use onetrip_wire::frame::{self, HEADER_LEN};
 use onetrip_wire::{Error, Kind, Limits};
 
+use super::reset;
 use crate::codec::Pipeline;
 use crate::pool::Lease;
 
 /// A part of an answer has about this many bytes.
 const PART_BYTES: usize = 64 << 10;
-
-/// How long the reset may take before the connection is closed instead.
-const RESET_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// `DISCARD ALL` as a Query frame: settings, role, temporary tables, prepared statements, cursors, advisory locks,
-/// sequences and LISTEN, all in C functions that no search_path can divert.
-const RESET: &[u8] = b"Q\0\0\0\x10DISCARD ALL\0";
-
-/// What undoes an open transaction, in which `DISCARD ALL` is not allowed.
-const ROLL_BACK_AND_RESET: &[u8] = b"Q\0\0\0\x0dROLLBACK\0Q\0\0\0\x10DISCARD ALL\0";
 
 /// A part of an answer.
 pub(crate) enum Part {
@@ -93,9 +82,9 @@ enum Scan {
 impl Exchange {
     /// Starts `pipeline` on the connection of `lease`.
     pub(crate) fn new(mut lease: Lease, pipeline: &Pipeline, row_bytes: usize) -> Exchange {
-        let mut flight = Vec::with_capacity(pipeline.frames.len() + RESET.len());
+        let mut flight = Vec::with_capacity(pipeline.frames.len() + reset::FRAMES.len());
         flight.extend_from_slice(&pipeline.frames);
-        flight.extend_from_slice(RESET);
+        flight.extend_from_slice(reset::FRAMES);
         lease.connection().send(flight);
         Exchange {
             lease: Some(lease),
@@ -181,11 +170,10 @@ impl Exchange {
     /// Waits for the reset behind the answer and gives the connection back, or closes it.
     pub(crate) async fn finish(mut self) {
         let Some(mut lease) = self.lease.take() else { return };
-        let reset = reset(lease.connection(), self.status, &self.limits);
-        match tokio::time::timeout(RESET_TIMEOUT, reset).await {
-            Ok(true) => lease.release(),
-            Ok(false) => tracing::debug!("a connection was closed because its session could not be reset"),
-            Err(_) => tracing::warn!("a connection was closed because its reset took over {RESET_TIMEOUT:?}"),
+        if reset::confirm(lease.connection(), self.status, &self.limits).await {
+            lease.release();
+        } else {
+            tracing::debug!("a connection was closed because its session could not be reset");
         }
     }
 
@@ -365,44 +353,4 @@ fn error_frame(sqlstate: &str, message: &str, hint: &str) -> Vec<u8> {
     let mut frame = Vec::new();
     backend::write_error(&mut frame, sqlstate, message, Some(hint));
     frame
-}
-
-/// Reads the reset's answer; whether the session is now as after a login.
-async fn reset(connection: &mut super::Connection, status: TransactionStatus, limits: &Limits) -> bool {
-    let clean = command(connection, limits).await;
-    if status == TransactionStatus::Idle {
-        return clean == Some(true) && connection.incoming.is_empty();
-    }
-    // The reset in the flight was refused, because the request had left a transaction open.
-    if clean != Some(false) {
-        return false;
-    }
-    connection.send(ROLL_BACK_AND_RESET.to_vec());
-    command(connection, limits).await == Some(true)
-        && command(connection, limits).await == Some(true)
-        && connection.incoming.is_empty()
-}
-
-/// Reads up to the next ReadyForQuery: whether it is idle and no error came before; `None` when the stream ends.
-async fn command(connection: &mut super::Connection, limits: &Limits) -> Option<bool> {
-    let mut failed = false;
-    loop {
-        match frame::first(&connection.incoming, limits).ok()? {
-            None => {
-                if connection.read().await.ok()? == 0 {
-                    return None;
-                }
-            }
-            Some(frame) => {
-                let (tag, len) = (frame.tag, frame.frame_len());
-                let idle = frame.body == b"I";
-                connection.incoming.advance(len);
-                match tag {
-                    tag::READY => return Some(idle && !failed),
-                    tag::ERROR => failed = true,
-                    _ => {}
-                }
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod exchange;
 mod login;
+mod reset;
 mod stream;
 mod tls;
 

@@ -1,4 +1,9 @@
 //! The endpoint against a real PostgreSQL, seen from outside: over HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in tests a panic is the point, in their helpers, too"
+)]
 
 mod answers;
 mod authentication;
