@@ -25,6 +25,20 @@ pub(super) async fn read(
     limit_bytes: usize,
     timeout: Duration,
 ) -> Result<Bytes, Failure> {
+    let late = || {
+        let detail =
+            format!("the body of the request did not arrive within {timeout:?} (limits.body_timeout)");
+        Failure::malformed(detail)
+    };
+    let read = tokio::time::timeout(timeout, collect(&mut body, limit_bytes)).await;
+    let read = read.unwrap_or_else(|_| Err(late()));
+    if read.is_err() {
+        tokio::spawn(discard(body));
+    }
+    read
+}
+
+async fn collect(body: &mut Incoming, limit_bytes: usize) -> Result<Bytes, Failure> {
     let too_large = || {
         let detail =
             format!("the body is over the endpoint's limit of {limit_bytes} bytes (limits.request_bytes)");
@@ -32,57 +46,46 @@ pub(super) async fn read(
     };
     let announced = body.size_hint().exact();
     if announced.is_some_and(|bytes| bytes > u64::try_from(limit_bytes).unwrap_or(u64::MAX)) {
-        discard(body, timeout).await;
         return Err(too_large());
     }
-    let read = async {
-        let mut whole = BytesMut::new();
-        while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
-        {
-            // hyper's words may hold what arrived, so they are not told.
-            let frame =
-                frame.map_err(|_| Failure::malformed("the body of the request did not arrive whole"))?;
-            let Ok(data) = frame.into_data() else { continue };
-            if whole.len() + data.len() > limit_bytes {
-                // Of a body whose length was not announced, what came so far is enough.
-                return Err(too_large());
-            }
-            if whole.is_empty() && announced == u64::try_from(data.len()).ok() {
-                return Ok(data);
-            }
-            whole.extend_from_slice(&data);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = next(body).await {
+        // hyper's words may hold what arrived, so they are not told.
+        let frame = frame.map_err(|_| Failure::malformed("the body of the request did not arrive whole"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + data.len() > limit_bytes {
+            return Err(too_large());
         }
-        Ok(whole.freeze())
-    };
-    match tokio::time::timeout(timeout, read).await {
-        Ok(result) => result,
-        Err(_) => {
-            let detail =
-                format!("the body of the request did not arrive within {timeout:?} (limits.body_timeout)");
-            Err(Failure::malformed(detail))
+        if whole.is_empty() && announced == u64::try_from(data.len()).ok() {
+            return Ok(data);
         }
+        whole.extend_from_slice(&data);
     }
+    Ok(whole.freeze())
 }
 
-/// How much of a refused body is read and thrown away.
-const DISCARDED_BYTES: usize = 64 << 20;
+async fn next(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+    std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await
+}
 
-/// Reads on after a body is known to be refused. A client that is still sending when the connection closes sees a broken
-/// connection instead of the refusal (HTTP/1.1 clients do not read before they have written); so it is let finish, within
-/// limits.
-async fn discard(mut body: Incoming, timeout: Duration) {
+/// How much of a refused body is read and thrown away, and for how long.
+const DISCARDED_BYTES: usize = 64 << 20;
+const DISCARDING: Duration = Duration::from_secs(10);
+
+/// Reads on, within limits, while the refusal is on its way: a client that is still sending when the connection closes
+/// sees a broken connection and never reads the refusal.
+async fn discard(mut body: Incoming) {
     let read = async {
         let mut discarded = 0;
-        while let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
-        {
+        while let Some(Ok(frame)) = next(&mut body).await {
             discarded += frame.data_ref().map_or(0, Bytes::len);
             if discarded > DISCARDED_BYTES {
                 return;
             }
         }
     };
-    // What has not come by then is not waited for: the refusal is sent either way.
-    let _ = tokio::time::timeout(timeout, read).await;
+    // Whether it came to an end makes no difference: the body is dropped either way.
+    let _ = tokio::time::timeout(DISCARDING, read).await;
 }
 
 /// The body of a response.
