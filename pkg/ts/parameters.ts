@@ -98,12 +98,14 @@ function dateText(date: Date, index: number): string {
 }
 
 function bytesText(bytes: Uint8Array): string {
+  hex ??= Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
   let text = "\\x";
-  for (const byte of bytes) text += HEX[byte];
+  for (const byte of bytes) text += hex[byte];
   return text;
 }
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+// Made when it is needed: a first query seldom sends bytes.
+let hex: string[] | undefined;
 /** PostgreSQL's limit (MAXDIM). */
 const DIMENSIONS_LIMIT = 6;
 

@@ -24,6 +24,7 @@ export class Reader {
 
   /** The text from `start` to `end`. `encoding` is 0 for UTF-8 and 1 for UTF-16, little-endian. */
   text(start: number, end: number, encoding: number): string {
+    if (start === end) return "";
     if (encoding === 0 && end - start <= SHORT) {
       let text = "";
       let at = start;

@@ -77,9 +77,9 @@ export class ResponseReader {
       } else if (tag === TAG.ready) {
         if (end !== body + 1) reader.corrupt(at, "ReadyForQuery has not one status");
         this.#status = String.fromCharCode(bytes[body]);
-      } else if (COPY.has(tag)) {
+      } else if (COPY.includes(String.fromCharCode(tag))) {
         throw this.#failed ?? new UsageError("COPY is not supported in a query: use insert or select.");
-      } else if (!SKIPPED.has(tag)) {
+      } else if (!SKIPPED.includes(String.fromCharCode(tag))) {
         reader.corrupt(at, "there is a message of an unknown type");
       }
       at = end;
@@ -117,11 +117,10 @@ export class ResponseReader {
 export class TruncatedError extends ProtocolError {}
 
 const TAG = { block: 0x42, fields: 0x46, complete: 0x43, empty: 0x49, error: 0x45, ready: 0x5a };
-const tags = (letters: string): Set<number> => new Set(Array.from(letters, (letter) => letter.charCodeAt(0)));
 /** CopyInResponse, CopyOutResponse, CopyBothResponse. */
-const COPY = tags("GHW");
+const COPY = "GHW";
 /** ParseComplete, BindComplete, CloseComplete, NoData, ParameterDescription, NoticeResponse. */
-const SKIPPED = tags("123ntN");
+const SKIPPED = "123ntN";
 
 // The one-letter names of ErrorResponse's fields in PostgreSQL's manual. V is the severity that is never translated.
 const NAMES: Record<string, keyof SqlErrorFields> = {

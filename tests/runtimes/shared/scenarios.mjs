@@ -1,0 +1,211 @@
+// Runs the scenarios of tests/scenarios through the public API of the npm package, in whatever runtime this is.
+// No imports: the runners bundle it into Workers.
+
+/**
+ * Runs all scenarios with `sql`, which must have the default options.
+ *
+ * @param files the parsed *.json files of tests/scenarios
+ * @param prefix begins the names of tables; `[a-z][a-z0-9]*`, at most 16 characters, new for each run
+ * @returns {Promise<{passed: string[], failed: {name: string, reason: string}[], skipped: {name: string, reason: string}[]}>}
+ */
+export async function runScenarios(sql, files, prefix) {
+  const report = { passed: [], failed: [], skipped: [] };
+  let number = 0;
+  for (const { name, steps, cleanup = [], skip } of files.flatMap(({ scenarios }) => scenarios)) {
+    const id = `${prefix}${number++}`;
+    if (skip?.javascript) {
+      report.skipped.push({ name, reason: skip.javascript });
+      continue;
+    }
+    const problems = [];
+    try {
+      for (const [index, step] of steps.entries()) {
+        await runStep(sql, step, id).catch((error) => {
+          throw new Error(`step ${index}: ${error.message}`);
+        });
+      }
+    } catch (error) {
+      problems.push(error.message);
+    }
+    for (const text of cleanup) await sql.query(fill(text, id)).catch((error) => problems.push(`cleanup: ${error.message}`));
+    if (problems.length === 0) report.passed.push(name);
+    else report.failed.push({ name, reason: problems.join("; ") });
+  }
+  return report;
+}
+
+const fill = (text, id) => text.replaceAll("{id}", id);
+
+async function runStep(sql, step, id) {
+  const statements = step.batch ?? [step];
+  const full = { arrayRows: true, fullResults: true };
+  const queries = statements.map(({ sql: text, params = [] }) => sql.query(fill(text, id), params.map(parameter), full));
+  let results;
+  try {
+    results = step.batch ? await sql.transaction(queries) : [await queries[0]];
+  } catch (error) {
+    if (step.expect?.error === undefined) throw error;
+    return compareError(error, step.expect.error, id);
+  }
+  if (step.expect?.error !== undefined) throw new Error(`it succeeded, but ${JSON.stringify(step.expect.error)} was expected`);
+  for (const [index, { expect = {} }] of statements.entries()) {
+    if (step.batch === undefined || expect.error === undefined) compareResult(results[index], expect, id);
+  }
+  // The same statement by object rows: what only reads may run twice.
+  if (step.batch === undefined && /^select/i.test(step.sql) && !/setval|nextval|set_config/i.test(step.sql)) await compareObjects(sql, step, results[0], id);
+}
+
+/** Objects hold what arrays hold, the last of columns of one name. */
+async function compareObjects(sql, step, { rows, fields }, id) {
+  if (/random|clock_timestamp|now\(\)/i.test(step.sql)) return;
+  const objects = await sql.query(fill(step.sql, id), (step.params ?? []).map(parameter));
+  same("the number of objects", objects.length, rows.length);
+  for (const [index, row] of rows.entries()) {
+    for (const [column, { name }] of fields.entries()) {
+      if (fields.some((field, later) => later > column && field.name === name)) continue;
+      const found = Object.getOwnPropertyDescriptor(objects[index], name)?.value;
+      if (!alike(found, row[column])) throw new Error(`row ${index} as an object has another value in ${name}`);
+    }
+  }
+}
+
+/** A tagged value as the JavaScript value that a user would pass. */
+function parameter(value) {
+  if (value === null) return null;
+  const [[tag, payload]] = Object.entries(value);
+  if (tag === "json") return JSON.stringify(payload);
+  if (payload === null) return null;
+  if (tag.endsWith("[]")) return payload.map((element) => parameter({ [tag.slice(0, -2)]: element }));
+  switch (tag) {
+    case "int8":
+      return BigInt(payload);
+    case "float4":
+    case "float8":
+      return Number(payload);
+    case "bytea":
+      return fromHex(payload);
+    case "timestamp":
+      return new Date(`${payload}Z`);
+    case "timestamptz":
+      return new Date(payload);
+    default:
+      return payload;
+  }
+}
+
+function compareResult({ rows, fields, rowCount }, expect, id) {
+  if (expect.columns !== undefined) same("columns", fields.map(({ name, typeOid }) => [name, typeOid]), expect.columns.map(({ name, type_oid }) => [name, type_oid]));
+  if (expect.row_count !== undefined) same("row_count", rowCount, expect.row_count);
+  if (expect.rows !== undefined) {
+    same("the number of rows", rows.length, expect.rows.length);
+    for (const [index, row] of expect.rows.entries()) compareRow(`row ${index}`, rows[index], row, id);
+  }
+  if (expect.first !== undefined) compareRow("the first row", rows[0], expect.first, id);
+  if (expect.last !== undefined) compareRow("the last row", rows.at(-1), expect.last, id);
+}
+
+function compareRow(name, found, expected, id) {
+  same(`${name}: the number of values`, found?.length, expected.length);
+  for (const [column, value] of expected.entries()) {
+    const wanted = value === null ? null : jsValue(value, id);
+    if (!alike(found[column], wanted)) throw new Error(`${name}, column ${column} is ${show(found[column])}, not ${show(wanted)}`);
+  }
+}
+
+/** A tagged value as the default mapping gives it. */
+function jsValue(value, id) {
+  const [[tag, payload]] = Object.entries(value);
+  if (tag === "json") return payload;
+  if (payload === null) return null;
+  if (tag.endsWith("[]")) return payload.map((element) => (element === null ? null : jsValue({ [tag.slice(0, -2)]: element }, id)));
+  switch (tag) {
+    case "bool":
+    case "int2":
+    case "int4":
+    case "oid":
+      return payload;
+    case "float4":
+    case "float8":
+      return Number(payload);
+    case "bytea":
+      return fromHex(payload);
+    case "timestamp":
+      return new Date(`${payload}Z`);
+    case "timestamptz":
+      return new Date(payload);
+    default:
+      return typeof payload === "string" ? fill(payload, id) : payload;
+  }
+}
+
+const ERROR_FIELDS = { code: "code", severity: "severity", message: "message", detail: "detail", hint: "hint", position: "position", schema: "schema", table: "table", column: "column", data_type: "dataType", constraint: "constraint", statement: "statement" };
+
+function compareError(error, expected, id) {
+  if (expected.kind === "transaction_left_open") {
+    if (error.kind !== "usage" || !error.message.includes("left a transaction open")) throw new Error(`not "left open": ${error.message}`);
+    return;
+  }
+  if (error.kind !== "sql") throw new Error(`not an SQL error: ${error.message}`);
+  for (const [name, value] of Object.entries(expected)) {
+    if (name !== "kind") same(name, error[ERROR_FIELDS[name]], typeof value === "string" ? fill(value, id) : value);
+  }
+}
+
+function same(what, found, expected) {
+  if (!alike(found, expected)) throw new Error(`${what}: ${show(found)}, not ${show(expected)}`);
+}
+
+function alike(a, b) {
+  if (Object.is(a, b) || (a === 0 && b === 0)) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (a instanceof Date || b instanceof Date) return a instanceof Date && b instanceof Date && a.getTime() === b.getTime();
+  if (Array.isArray(a) !== Array.isArray(b) || a instanceof Uint8Array !== b instanceof Uint8Array) return false;
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && alike(a[key], b[key]));
+}
+
+function show(value) {
+  const text = JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? `${inner}n` : inner)) ?? String(value);
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
+function fromHex(text) {
+  return Uint8Array.from({ length: text.length / 2 }, (_, index) => Number.parseInt(text.slice(2 * index, 2 * index + 2), 16));
+}
+
+/** The mistakes that a user makes against a real endpoint: each a clear error without credentials, and the next query works. */
+export async function runMistakes(connect, url, { EndpointError, SqlError, OnetripError }) {
+  const failed = [];
+  const password = decodeURIComponent(new URL(url).password);
+  const sql = connect(url);
+  const mistake = async (name, run, check) => {
+    let error;
+    try {
+      await run();
+    } catch (caught) {
+      error = caught;
+    }
+    if (!(error instanceof OnetripError)) failed.push(`${name}: ${error === undefined ? "no error" : `not an error of onetrip's: ${error.message}`}`);
+    else if (check(error) !== true) failed.push(`${name}: ${error.name} ${error.code ?? ""}: ${error.message}`);
+    else if (`${error.stack}${JSON.stringify(error)}${error.cause?.stack ?? ""}`.includes(password)) failed.push(`${name}: the error holds the password`);
+    const [row] = await sql`select 1 as one`;
+    if (row?.one !== 1) failed.push(`${name}: the next query does not work`);
+  };
+  const changed = (change) => {
+    const other = new URL(url);
+    change(other);
+    return connect(other);
+  };
+  await mistake("a wrong password", () => changed((other) => (other.password = "wrong"))`select 1`, (error) => error instanceof EndpointError && error.status === 401 && error.code === "invalid_credentials");
+  await mistake("an unknown role", () => changed((other) => (other.username = "nobody-of-this-name"))`select 1`, (error) => error instanceof EndpointError && error.status === 401);
+  await mistake("an unknown database", () => changed((other) => (other.pathname = "/no-such-database"))`select 1`, (error) => error instanceof EndpointError && error.status === 404 && error.code === "unknown_database");
+  await mistake("a syntax error", () => sql`selec ${1}`, (error) => error instanceof SqlError && error.code === "42601" && error.position === 1);
+  await mistake("a parameter of the wrong type", () => sql`select ${"twelve"}::int4`, (error) => error instanceof SqlError && error.code === "22P02" && error.statement === 0);
+  await mistake("too few parameters", () => sql.query("select $1::int4 + $2::int4", [1]), (error) => error instanceof SqlError && error.code === "08P01");
+  await mistake("an undefined parameter", () => sql`select ${undefined}`, (error) => error.kind === "usage");
+  await mistake("a wrong URL", async () => connect("postgresql://role:password@db.example/app"), (error) => error.kind === "usage");
+  await mistake("a body over the limit", () => sql`select length(${"x".repeat(20_000_000)})`, (error) => error instanceof EndpointError && error.status === 413 && error.code === "request_too_large");
+  await mistake("an int8 that no number holds", () => sql.query("select 9007199254740993::int8 as big", [], { int8: "number" }), (error) => error.kind === "usage" && error.message.includes('"big"'));
+  await mistake("a transaction left open", () => sql.transaction([sql`begin`, sql`select 1`]), (error) => error.message.includes("left a transaction open"));
+  return failed;
+}
