@@ -70,7 +70,7 @@ async fn next(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>>
 
 /// How much of a refused body is read and thrown away, and for how long.
 const DISCARDED_BYTES: usize = 64 << 20;
-const DISCARDING: Duration = Duration::from_secs(10);
+const DISCARDING: Duration = Duration::from_secs(2);
 
 /// Reads on, within limits, while the refusal is on its way: a client that is still sending when the connection closes
 /// sees a broken connection and never reads the refusal.
