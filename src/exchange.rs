@@ -176,3 +176,11 @@ async fn within<T>(future: impl Future<Output = T>, clock: &dyn Clock, limit_ms:
     })
     .await
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in tests a panic is the point; clippy.toml covers only test functions"
+)]
+mod tests;

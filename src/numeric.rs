@@ -189,6 +189,11 @@ fn binary(text: &str, out: &mut BytesMut) -> Option<()> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in tests a panic is the point; clippy.toml covers only test functions"
+)]
 mod tests {
     use super::*;
 

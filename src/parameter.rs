@@ -277,6 +277,11 @@ fn format(format: Format) -> frontend::Format {
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in tests a panic is the point; clippy.toml covers only test functions"
+)]
 mod tests {
     use super::*;
 

@@ -1,6 +1,10 @@
 //! The driver by `fetch` in a real browser, against a real gateway and PostgreSQL: `cargo xtask test browser`.
 
 #![cfg(target_arch = "wasm32")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the point; clippy.toml covers only test functions"
+)]
 
 use std::time::Duration;
 
@@ -9,6 +13,7 @@ use wasm_bindgen_test::{console_log, wasm_bindgen_test, wasm_bindgen_test_config
 
 wasm_bindgen_test_configure!(run_in_browser);
 
+#[allow(clippy::option_env_unwrap, reason = "a build without it is allowed, a run is not")]
 fn url() -> &'static str {
     option_env!("ONETRIP_TEST_URL").expect(
         "ONETRIP_TEST_URL is not set: `cargo xtask test browser` starts PostgreSQL and a gateway and sets it",

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use onetrip::policy::Policy;
-use onetrip::{Client, Config, Error, Kind, Outcome, Row};
+use onetrip::{Client, Config, Error, Kind, Outcome};
 use onetrip_tests::{CountingProxy, Faults, Stack};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -55,18 +55,7 @@ async fn a_transaction_of_ten_is_one_request_and_one_flight_and_keeps_its_types(
     relay.forget();
 
     let insert = "insert into notes values ($1, $2)";
-    let (a, b, c, updated, one, none, rows, count, d, deleted): (
-        u64,
-        u64,
-        u64,
-        u64,
-        Row,
-        Option<Row>,
-        Vec<Row>,
-        Row,
-        u64,
-        u64,
-    ) = client_by_relay
+    let (a, b, c, updated, one, none, rows, count, d, deleted) = client_by_relay
         .transaction()
         .execute(insert, &[&1, &"one"])
         .execute(insert, &[&2, &"two"])

@@ -271,6 +271,19 @@ async fn a_value_that_does_not_fit_gives_an_error_that_names_the_column_and_both
 }
 
 #[tokio::test]
+async fn a_moment_that_rust_cannot_hold_is_an_error_and_no_panic() {
+    let (_stack, client) = client().await;
+    let sql = "select 'infinity'::timestamptz, '-infinity'::timestamp, '5874897-12-31'::date, '290000-01-01'::timestamptz";
+    let row = client.query_one(sql, &[]).await.unwrap();
+    assert_eq!(row.try_get::<_, DateTime<Utc>>(0).unwrap_err().kind(), Kind::Decode);
+    assert_eq!(row.try_get::<_, NaiveDateTime>(1).unwrap_err().kind(), Kind::Decode);
+    assert_eq!(row.try_get::<_, NaiveDate>(2).unwrap_err().kind(), Kind::Decode);
+    assert_eq!(row.try_get::<_, DateTime<Utc>>(3).unwrap_err().kind(), Kind::Decode);
+    let infinity: types::Timestamp<DateTime<Utc>> = row.get(0);
+    assert_eq!(infinity, types::Timestamp::PosInfinity);
+}
+
+#[tokio::test]
 async fn an_extension_value_goes_in_its_binary_form_where_its_type_stands() {
     let (_stack, client) = client().await;
     let available: i64 = client
