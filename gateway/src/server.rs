@@ -267,8 +267,11 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_headers(limits.headers)
         .max_buf_size(limits.header_bytes);
+    // hyper's own limit is 100, too, but a limit that is set costs an allocation for each request.
+    if limits.headers != 100 {
+        builder.http1().max_headers(limits.headers);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -247,7 +247,8 @@ impl Exchange {
                     self.groups_left = self.groups_left.saturating_sub(1);
                 }
                 tag::ERROR => {
-                    let error = ErrorResponse::parse(body)?;
+                    // Lossy, for the request may have changed client_encoding.
+                    let error = ErrorResponse::parse(String::from_utf8_lossy(body).as_bytes())?;
                     if matches!(error.severity(), "FATAL" | "PANIC") {
                         self.end = Some(End::Fatal(error));
                     }

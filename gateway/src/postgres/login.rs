@@ -295,7 +295,9 @@ impl Login {
                     let body = self.buffer.split_to(len).split_off(HEADER_LEN);
                     match tag {
                         b'E' => {
-                            let error = ErrorResponse::parse(&body).map_err(|_| unexpected(tag))?;
+                            // Before the login is through, PostgreSQL may write in another encoding than ours.
+                            let text = String::from_utf8_lossy(&body);
+                            let error = ErrorResponse::parse(text.as_bytes()).map_err(|_| unexpected(tag))?;
                             return Err(LoginError::Refused(error));
                         }
                         // ParameterStatus, NoticeResponse, and NegotiateProtocolVersion of a proxy

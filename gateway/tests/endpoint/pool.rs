@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use onetrip_embedded_postgres::{Options, Shutdown};
 
-use crate::support::{Endpoint, eventually, pipeline, postgres, script, start_postgres};
+use onetrip_wire::representation::{FRAMES, JSON};
+
+use crate::support::{Endpoint, collect, connect_h2, eventually, pipeline, postgres, script, start_postgres};
 
 const ONE: &str = r#"{"sql": "select 1"}"#;
 
@@ -153,8 +155,14 @@ async fn a_server_that_dies_in_the_middle_cuts_the_answer() {
     assert_eq!(reply.status, 200);
     assert!(reply.cut, "the body must not end as if it were whole");
     assert_eq!(reply.tags().matches('Z').count(), 1, "the first group was answered");
-    assert!(caller.blocks(body).await.cut);
-    assert_eq!(caller.value("select 1").await, 1);
+    assert!(caller.blocks(body.clone()).await.cut);
+    let mut http2 = connect_h2(endpoint.address).await;
+    let reply = collect(http2.send_request(caller.request(FRAMES, FRAMES, body)).await.unwrap()).await;
+    assert!(reply.cut, "HTTP/2 says so by RST_STREAM");
+    assert_eq!(reply.tags().matches('Z').count(), 1);
+    // The other streams of the connection go on.
+    let reply = collect(http2.send_request(caller.request(JSON, JSON, ONE)).await.unwrap()).await;
+    assert_eq!(reply.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
