@@ -64,6 +64,7 @@ function buildWasm() {
 function writeInline(wasmDir, bytes) {
   const text = `// Made by pkg/scripts/build.mjs: onetrip_bg.wasm in base64.\nconst base64 = "${bytes.toString("base64")}";\n\n/** The bytes of the module. */\nexport function bytes() {\n  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));\n}\n`;
   writeFileSync(join(wasmDir, "inline.js"), text);
+  writeFileSync(join(wasmDir, "module.d.ts"), "/** The module as Workers and bundlers import it: compiled. */\ndeclare const module: WebAssembly.Module;\nexport default module;\n");
   writeFileSync(join(wasmDir, "inline.d.ts"), "/** The bytes of the module. */\nexport function bytes(): Uint8Array<ArrayBuffer>;\n");
 }
 

@@ -1,10 +1,10 @@
-// The package in a real workerd, from the packed tarball, bundled by esbuild and by wrangler; then the Rust Worker.
+// The package in a real workerd, from the packed tarball, bundled by esbuild and by wrangler.
 //
-//   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/workerd/run.mjs [--no-rust]
+//   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/workerd/run.mjs
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { delimiter, join, relative } from "node:path";
+import { join } from "node:path";
 import { bundle, newPrefix, printMistakes, printReport, root, scenarioFiles, testUrl, withProject } from "../shared/package.mjs";
 import { withWorkerd } from "./workerd.mjs";
 
@@ -60,28 +60,4 @@ await withProject(async (project) => {
     ok = printReport("workerd, bundled by wrangler, decoded in WebAssembly", await ask(address, "/", { decode: "local" })) && ok;
   });
 });
-
-if (!process.argv.includes("--no-rust")) {
-  const worker = join(root, "worker");
-  const build = join(root, "target/scenarios-worker");
-  const tools = join(root, "target/tools/bin");
-  const bin = join(root, "node_modules/.bin");
-  console.log("building the Rust Worker with the scenarios …");
-  execFileSync("worker-build", ["--release", "--no-opt", "--out-dir", relative(worker, build), ".", "--features", "scenarios"], {
-    cwd: worker,
-    stdio: ["ignore", "ignore", "inherit"],
-    env: {
-      ...process.env,
-      PATH: [tools, bin, process.env.PATH].join(delimiter),
-      WASM_BINDGEN_BIN: join(tools, "wasm-bindgen"),
-      WASM_OPT_BIN: join(bin, "wasm-opt"),
-      ESBUILD_BIN: join(bin, "esbuild"),
-    },
-  });
-  await withWorkerd(modulesOf(build, "index.js"), { ONETRIP_URL: url }, async (address) => {
-    const { success, text } = await ask(address, "/scenarios");
-    console.log(`workerd, the Rust Worker: ${success ? "" : "FAILED "}${text.trim()}`);
-    ok = success && ok;
-  });
-}
 process.exit(ok ? 0 : 1);
