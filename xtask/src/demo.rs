@@ -14,7 +14,7 @@ use crate::{
     stack::{Flights, Stack, target_dir},
     step::{Failure, Line, Step},
     tools::cargo,
-    workers::Workers,
+    workers::{self, Scenarios, Workerd},
 };
 
 /// Sets up what is missing, starts everything, shows three requests of each Worker, and ends; with `--keep` it
@@ -38,14 +38,17 @@ pub fn run(arguments: &[&str]) -> Result<(), Failure> {
         "--bin",
         "onetrip",
     ]))?;
-    Workers::build()?;
+    let typescript = workers::build_typescript()?;
+    let rust = workers::build_rust(Scenarios::Without)?;
 
     let mut stack = Stack::start_with(&["--without-gateway", "--script", SCHEMA])?;
     let line = Line::begin("starting the gateway and workerd");
     let (_gateway, gateway) = start_gateway(&stack)?;
     let relay = stack.relay(&gateway)?;
     let (role, password, database) = (stack.text("role"), stack.text("password"), stack.text("database"));
-    let workers = Workers::start(&format!("http://{role}:{password}@{relay}/{database}"))?;
+    let workerd =
+        Workerd::start(&[&typescript, &rust], &format!("http://{role}:{password}@{relay}/{database}"))?;
+    let (typescript, rust) = (workerd.address(&typescript), workerd.address(&rust));
     line.end(true);
 
     println!(
@@ -53,8 +56,8 @@ pub fn run(arguments: &[&str]) -> Result<(), Failure> {
          all on this machine; every round trip below was counted by a proxy on the wire",
         stack.text("version")
     );
-    show(&mut stack, &workers.typescript, "TypeScript Worker", "examples/worker-typescript/src/index.ts")?;
-    show(&mut stack, &workers.rust, "Rust Worker", "worker/src/lib.rs")?;
+    show(&mut stack, typescript, "TypeScript Worker", "examples/worker-typescript/src/index.ts")?;
+    show(&mut stack, rust, "Rust Worker", "worker/src/lib.rs")?;
 
     if !keep {
         println!("\nTo look around while it runs: cargo xtask demo --keep");
@@ -69,8 +72,6 @@ pub fn run(arguments: &[&str]) -> Result<(), Failure> {
          curl -u {role}:{password} http://{gateway}/v1/{database}/pipeline \\\n    \
          -H 'content-type: application/json' \\\n    \
          -d '{{\"sql\": \"select name, price from products where price < $1\", \"params\": [50]}}'\n",
-        typescript = workers.typescript,
-        rust = workers.rust,
     );
     loop {
         std::thread::park();
@@ -83,7 +84,7 @@ fn start_gateway(stack: &Stack) -> Result<(Process, String), Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(trouble)?;
     let address = listener.local_addr().map_err(trouble)?.to_string();
     drop(listener);
-    let log = root().join("target/demo/gateway.log");
+    let log = root().join("target/xtask/gateway.log");
     let database = stack.text("database");
     let mut command = Command::new(target_dir().join("release/onetrip"));
     command.args(["serve", "--listen", &address, "--database"]);
@@ -120,7 +121,7 @@ fn show(stack: &mut Stack, worker: &str, name: &str, source: &str) -> Result<(),
             )));
         }
         println!("\n  {title}  GET {path}");
-        for line in pretty(&warm.body) {
+        for line in pretty(&cold.body) {
             println!("    {line}");
         }
         println!("    {}  {}", bold(&milliseconds(warm.time)), round_trips(&warm.flights));

@@ -5,11 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 use crate::{
-    root,
+    http, root,
     stack::Stack,
     step::Failure,
     tools::{self, Tool, cargo, command, ensure},
+    workers::{self, Scenarios, Workerd},
 };
 
 /// A part of the tests that can be run on its own.
@@ -25,7 +28,7 @@ const TESTS: [Suite; 6] = [
     Suite { name: "fuzz", what: "the decoders on mutated bytes, for some seconds", run: fuzz },
     Suite {
         name: "npm",
-        what: "the npm package: build, size budget, unit tests, packed tarball in Node",
+        what: "the npm package: size budget, unit tests, its tarball in Node and the Edge runtime",
         run: npm,
     },
     Suite { name: "workerd", what: "the TypeScript and the Rust Worker in a real workerd", run: workerd },
@@ -122,14 +125,29 @@ fn npm() -> Result<(), Failure> {
     tools::build_package()?;
     show(command("node").arg("pkg/scripts/test.mjs"))?;
     let stack = Stack::start()?;
-    show(command("node").arg("tests/runtimes/node/run.mjs").env(TEST_URL, stack.url()))
+    for runtime in ["node", "edge-light"] {
+        show(command("node").arg(format!("tests/runtimes/{runtime}/run.mjs")).env(TEST_URL, stack.url()))?;
+    }
+    Ok(())
 }
 
 fn workerd() -> Result<(), Failure> {
-    tools::build_package()?;
-    ensure(&[Tool::WorkerBuild])?;
+    tools::build_package_if_changed()?;
+    let rust = workers::build_rust(Scenarios::With)?;
     let stack = Stack::start()?;
-    show(command("node").arg("tests/runtimes/workerd/run.mjs").env(TEST_URL, stack.url()))
+    show(command("node").arg("tests/runtimes/workerd/run.mjs").env(TEST_URL, stack.url()))?;
+
+    let workerd = Workerd::start(&[&rust], stack.url())?;
+    let (status, body) = http::get(workerd.address(&rust), "/scenarios")?;
+    let report: Value = serde_json::from_slice(&body).unwrap_or_default();
+    match report.get("text").and_then(Value::as_str) {
+        Some(text) => println!("Rust Worker, all scenarios: {text}"),
+        None => println!("Rust Worker: {status} {}", String::from_utf8_lossy(&body)),
+    }
+    match report.get("success").and_then(Value::as_bool) {
+        Some(true) => Ok(()),
+        _ => Err(Failure::new("scenarios failed in the Rust Worker")),
+    }
 }
 
 fn browser() -> Result<(), Failure> {

@@ -135,7 +135,9 @@ pub fn workerd() -> Result<PathBuf, Failure> {
 pub fn build_package() -> Result<(), Failure> {
     ensure(&[Tool::Wasm32, Tool::Npm, Tool::WasmBindgen])?;
     Step { label: "building the npm package", advice: "The scripts are in pkg/scripts." }
-        .run(command("node").arg("pkg/scripts/build.mjs"))
+        .run(command("node").arg("pkg/scripts/build.mjs"))?;
+    let stamp = root().join(PACKAGE_STAMP);
+    fs::write(&stamp, "").map_err(|error| Failure::new(format!("cannot write {}: {error}", stamp.display())))
 }
 
 /// As [`build_package`], when a source is newer than the last build.
@@ -143,13 +145,12 @@ pub fn build_package() -> Result<(), Failure> {
 /// # Errors
 /// As [`build_package`].
 pub fn build_package_if_changed() -> Result<(), Failure> {
-    let stamp = root().join("target/xtask/package-is-built");
     let sources = ["pkg", "src", "crates/wire", "Cargo.toml", "Cargo.lock", "package-lock.json"];
-    if root().join("pkg/dist").is_dir() && crate::workers::is_newer(&stamp, &sources) {
+    let is_built = root().join("pkg/dist/wasm/onetrip_bg.wasm").is_file();
+    if is_built && crate::workers::is_newer(&root().join(PACKAGE_STAMP), &sources) {
         return Ok(());
     }
-    build_package()?;
-    fs::write(&stamp, "").map_err(|error| Failure::new(format!("cannot write {}: {error}", stamp.display())))
+    build_package()
 }
 
 /// `cargo xtask bench`: the measurements of bench/.
@@ -319,6 +320,8 @@ fn toolchain() -> Result<String, Failure> {
         .ok_or_else(|| Failure::new(format!("{} names no channel", path.display())))
 }
 
+/// Newer than all that the npm package was built from.
+const PACKAGE_STAMP: &str = "target/xtask/package-is-built";
 /// The releases that these commands were tested with; both must suit the wasm-bindgen of Cargo.lock.
 const WORKER_BUILD_VERSION: &str = "0.8.7";
 const WASM_PACK_VERSION: &str = "0.15.1";

@@ -1,4 +1,4 @@
-//! The two example Workers, built and run by a bare workerd.
+//! The two Workers of the repository, built and run by a bare workerd.
 
 use std::{
     fs,
@@ -17,101 +17,145 @@ use crate::{
     tools::{self, Tool, command, ensure},
 };
 
-/// The Workers in a running workerd, which ends when this is dropped.
+/// A Worker's modules in a directory, the main one being `index.js`.
 #[derive(Debug)]
-pub struct Workers {
-    /// Host and port of the TypeScript Worker.
-    pub typescript: String,
-    /// Host and port of the Rust Worker.
-    pub rust: String,
-    _workerd: Process,
+pub struct Bundle {
+    name: &'static str,
+    directory: PathBuf,
 }
 
-impl Workers {
-    /// Builds both, unless nothing has changed since the last time.
-    ///
-    /// # Errors
-    /// A missing tool or a failed build.
-    pub fn build() -> Result<(), Failure> {
-        ensure(&[Tool::Wasm32, Tool::Npm, Tool::WasmBindgen, Tool::WorkerBuild])?;
-        tools::build_package_if_changed()?;
-        let bundle = directory().join("typescript");
-        let _ = fs::remove_dir_all(&bundle);
-        link_package()?;
-        Step { label: "bundling the TypeScript Worker", advice: "" }.run(
-            command("esbuild")
-                .arg("examples/worker-typescript/src/index.ts")
-                .args(["--bundle", "--format=esm", "--platform=neutral", "--main-fields=module,main"])
-                .args(["--conditions=workerd,worker,browser", "--loader:.wasm=copy", "--log-level=warning"])
-                .arg(format!("--outdir={}", bundle.display()))
-                .env("NODE_PATH", directory().join("node_modules")),
-        )?;
+/// Bundles the TypeScript Worker of examples/ with the built package.
+///
+/// # Errors
+/// A missing tool or a failed build.
+pub fn build_typescript() -> Result<Bundle, Failure> {
+    ensure(&[Tool::Npm])?;
+    tools::build_package_if_changed()?;
+    let bundle = Bundle { name: "typescript", directory: directory().join("typescript") };
+    let _ = fs::remove_dir_all(&bundle.directory);
+    link_package()?;
+    Step { label: "bundling the TypeScript Worker", advice: "" }.run(
+        command("esbuild")
+            .arg("examples/worker-typescript/src/index.ts")
+            .args(["--bundle", "--format=esm", "--platform=neutral", "--main-fields=module,main"])
+            .args(["--conditions=workerd,worker,browser", "--loader:.wasm=copy", "--log-level=warning"])
+            .arg(format!("--outdir={}", bundle.directory.display()))
+            .env("NODE_PATH", directory().join("node_modules")),
+    )?;
+    Ok(bundle)
+}
 
-        let sources = ["worker/src", "worker/Cargo.toml", "src", "crates/wire", "Cargo.toml", "Cargo.lock"];
-        if is_newer(&root().join(RUST_BUNDLE).join("index.js"), &sources) {
-            return Ok(());
-        }
-        Step { label: "building the Rust Worker", advice: "" }
-            .run(command("worker-build").arg("--release").current_dir(root().join("worker")))
+/// Builds the Rust Worker, unless it is newer than its sources.
+///
+/// # Errors
+/// A missing tool or a failed build.
+pub fn build_rust(scenarios: Scenarios) -> Result<Bundle, Failure> {
+    ensure(&[Tool::Wasm32, Tool::Npm, Tool::WasmBindgen, Tool::WorkerBuild])?;
+    let name = match scenarios {
+        Scenarios::Without => "rust",
+        Scenarios::With => "rust-scenarios",
+    };
+    let bundle = Bundle { name, directory: directory().join(name) };
+    let sources = [
+        "worker/src",
+        "worker/Cargo.toml",
+        "src",
+        "crates/wire",
+        "tests/scenarios",
+        "Cargo.toml",
+        "Cargo.lock",
+    ];
+    if is_newer(&bundle.directory.join("index.js"), &sources) {
+        return Ok(bundle);
     }
+    let mut build = command("worker-build");
+    build.current_dir(root().join("worker")).args(["--release", "--out-dir"]);
+    build.arg(format!("../{}/{name}", DIRECTORY));
+    if scenarios == Scenarios::With {
+        build.args([".", "--features", "scenarios"]);
+    }
+    Step { label: "building the Rust Worker", advice: "" }.run(&mut build)?;
+    Ok(bundle)
+}
 
-    /// Starts workerd on free ports with both Workers, which find the gateway at `url`.
+/// Whether the Rust Worker can run the scenarios of tests/scenarios.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenarios {
+    /// The Worker as it is deployed.
+    Without,
+    /// With the path `/scenarios`, for the tests.
+    With,
+}
+
+/// A running workerd, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Workerd {
+    addresses: Vec<(&'static str, String)>,
+    _process: Process,
+}
+
+impl Workerd {
+    /// Starts these Workers on free ports; they find the gateway at `url`.
     ///
     /// # Errors
-    /// When workerd does not start; its words are in the log that the error names.
-    pub fn start(url: &str) -> Result<Self, Failure> {
-        let directory = directory();
-        let rust_bundle = directory.join("rust");
-        copy_modules(&root().join(RUST_BUNDLE), &rust_bundle)?;
+    /// When workerd does not start, with its words.
+    pub fn start(bundles: &[&Bundle], url: &str) -> Result<Self, Failure> {
+        let (mut services, mut sockets) = (String::new(), String::new());
+        for bundle in bundles {
+            services.push_str(&service(bundle, url)?);
+            sockets.push_str(&format!(
+                "    (name = \"{name}\", address = \"127.0.0.1:0\", http = (), service = \"{name}\"),\n",
+                name = bundle.name
+            ));
+        }
+        let path = directory().join("workerd.capnp");
         let configuration = format!(
             "using Workerd = import \"/workerd/workerd.capnp\";\n\
-             const config :Workerd.Config = (\n  services = [\n{}{}    \
-             (name = \"internet\", network = (allow = [\"public\", \"private\"])),\n  ],\n  sockets = [\n    \
-             (name = \"typescript\", address = \"127.0.0.1:0\", http = (), service = \"typescript\"),\n    \
-             (name = \"rust\", address = \"127.0.0.1:0\", http = (), service = \"rust\"),\n  ],\n);\n",
-            service("typescript", &directory.join("typescript"), url)?,
-            service("rust", &rust_bundle, url)?,
+             const config :Workerd.Config = (\n  services = [\n{services}    \
+             (name = \"internet\", network = (allow = [\"public\", \"private\"])),\n  ],\n  \
+             sockets = [\n{sockets}  ],\n);\n"
         );
-        let path = directory.join("workerd.capnp");
         fs::write(&path, configuration).map_err(|error| trouble("writing", &path, &error))?;
 
-        let log = directory.join("workerd.log");
-        let mut workerd = Command::new(tools::workerd()?);
-        workerd.args(["serve", "--control-fd=1"]).arg(&path);
-        let mut workerd = Process::start(&workerd, &log, Output::Piped)?;
-        let output = workerd.take_output().expect("the output was asked for");
-        let (mut typescript, mut rust) = (None, None);
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
+        let log = directory().join("workerd.log");
+        let mut command = Command::new(tools::workerd()?);
+        command.args(["serve", "--control-fd=1"]).arg(&path);
+        let mut process = Process::start(&command, &log, Output::Piped)?;
+        let output = process.take_output().expect("the output was asked for");
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let mut addresses = Vec::new();
+        while addresses.len() < bundles.len() {
+            let Some(line) = lines.next() else {
+                let log = fs::read_to_string(&log).unwrap_or_default();
+                return Err(Failure::new(format!("workerd did not start:\n{log}")));
+            };
             // {"event":"listen","socket":"typescript","port":40123}
             let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
             let Some(port) = event.get("port").and_then(Value::as_u64) else { continue };
-            let address = format!("127.0.0.1:{port}");
-            match event.get("socket").and_then(Value::as_str) {
-                Some("typescript") => typescript = Some(address),
-                Some("rust") => rust = Some(address),
-                _ => {}
-            }
-            if typescript.is_some() && rust.is_some() {
-                break;
-            }
+            let socket = event.get("socket").and_then(Value::as_str);
+            let bundle = bundles.iter().find(|bundle| Some(bundle.name) == socket);
+            addresses.extend(bundle.map(|bundle| (bundle.name, format!("127.0.0.1:{port}"))));
         }
-        let (Some(typescript), Some(rust)) = (typescript, rust) else {
-            let log = fs::read_to_string(&log).unwrap_or_default();
-            return Err(Failure::new(format!("workerd did not start:\n{log}")));
-        };
-        Ok(Self { typescript, rust, _workerd: workerd })
+        Ok(Self { addresses, _process: process })
+    }
+
+    /// Host and port of one of its Workers.
+    pub fn address(&self, bundle: &Bundle) -> &str {
+        let found = self.addresses.iter().find(|(name, _)| *name == bundle.name);
+        found.map(|(_, address)| address.as_str()).expect("a Worker that was started")
     }
 }
 
-/// Where the demo keeps its bundles.
+/// Where the bundles are.
 fn directory() -> PathBuf {
-    root().join("target/demo")
+    root().join(DIRECTORY)
 }
 
-/// A service of workerd's configuration from the modules in a directory; `index.js` is the main one.
-fn service(name: &str, bundle: &Path, url: &str) -> Result<String, Failure> {
+/// A service of workerd's configuration.
+fn service(bundle: &Bundle, url: &str) -> Result<String, Failure> {
+    let Bundle { name, directory } = bundle;
     let mut modules = String::new();
-    for file in module_files(bundle)? {
+    for file in module_files(directory)? {
         let kind = if file.ends_with(".wasm") { "wasm" } else { "esModule" };
         let module = format!("(name = \"{file}\", {kind} = embed \"{name}/{file}\"), ");
         // workerd takes the first one as the main module.
@@ -144,17 +188,6 @@ fn module_files(bundle: &Path) -> Result<Vec<String>, Failure> {
     Ok(files)
 }
 
-fn copy_modules(from: &Path, to: &Path) -> Result<(), Failure> {
-    let _ = fs::remove_dir_all(to);
-    for file in module_files(from)? {
-        let target = to.join(&file);
-        let parent = target.parent().unwrap_or(to);
-        fs::create_dir_all(parent).map_err(|error| trouble("creating", parent, &error))?;
-        fs::copy(from.join(&file), &target).map_err(|error| trouble("copying to", &target, &error))?;
-    }
-    Ok(())
-}
-
 /// Lets `import … from "onetrip"` find the built package, as an installation would.
 fn link_package() -> Result<(), Failure> {
     let link = directory().join("node_modules/onetrip");
@@ -183,7 +216,6 @@ fn trouble(doing: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(format!("{doing} {}: {error}", path.display()))
 }
 
-/// What worker-build makes.
-const RUST_BUNDLE: &str = "worker/build";
+const DIRECTORY: &str = "target/workers";
 /// The day whose behaviour of workerd the examples are written for; the same as in their wrangler.toml.
 const COMPATIBILITY_DATE: &str = "2026-04-01";
