@@ -21,21 +21,16 @@ use crate::server::InFlight;
 /// # Errors
 /// 413 as soon as it is known to be over `limit_bytes`, 400 when it does not arrive whole or within `timeout`.
 pub(super) async fn read(
-    mut body: Incoming,
+    body: &mut Incoming,
     limit_bytes: usize,
     timeout: Duration,
 ) -> Result<Bytes, Failure> {
-    let late = || {
+    let read = tokio::time::timeout(timeout, collect(body, limit_bytes)).await;
+    read.unwrap_or_else(|_| {
         let detail =
             format!("the body of the request did not arrive within {timeout:?} (limits.body_timeout)");
-        Failure::malformed(detail)
-    };
-    let read = tokio::time::timeout(timeout, collect(&mut body, limit_bytes)).await;
-    let read = read.unwrap_or_else(|_| Err(late()));
-    if read.is_err() {
-        tokio::spawn(discard(body));
-    }
-    read
+        Err(Failure::malformed(detail))
+    })
 }
 
 async fn collect(body: &mut Incoming, limit_bytes: usize) -> Result<Bytes, Failure> {
@@ -74,7 +69,7 @@ const DISCARDING: Duration = Duration::from_secs(2);
 
 /// Reads on, within limits, while the refusal is on its way: a client that is still sending when the connection closes
 /// sees a broken connection and never reads the refusal.
-async fn discard(mut body: Incoming) {
+pub(super) async fn discard(mut body: Incoming) {
     let read = async {
         let mut discarded = 0;
         while let Some(Ok(frame)) = next(&mut body).await {

@@ -1,6 +1,8 @@
 //! Which web pages may use the endpoint from a browser. Fetch standard, "CORS protocol".
 
+use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
 
 use crate::config::AllowedOrigins;
 
@@ -41,10 +43,10 @@ pub(super) fn preflight(allowed: &AllowedOrigins, origin: Option<&HeaderValue>, 
 }
 
 /// Whether a request is a preflight.
-pub(super) fn is_preflight(method: &hyper::Method, headers: &HeaderMap) -> bool {
-    method == hyper::Method::OPTIONS
-        && headers.contains_key(header::ORIGIN)
-        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+pub(super) fn is_preflight(head: &Parts) -> bool {
+    head.method == Method::OPTIONS
+        && head.headers.contains_key(header::ORIGIN)
+        && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn allowed_origin(allowed: &AllowedOrigins, origin: Option<&HeaderValue>) -> Option<HeaderValue> {

@@ -9,8 +9,10 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use onetrip_wire::problem::{Code, Problem};
 use onetrip_wire::representation::{self, Representation};
@@ -44,17 +46,22 @@ pub(crate) async fn handle(
 ) -> Result<Response<Answer>, Infallible> {
     let in_flight = shared.in_flight();
     let request_id = shared.request_id();
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = if cors::is_preflight(&method, request.headers()) {
+    let (head, mut body) = request.into_parts();
+    let origin = head.headers.get(header::ORIGIN);
+    let mut response = if cors::is_preflight(&head) {
         let mut response = Response::new(Answer::whole(""));
         *response.status_mut() = StatusCode::NO_CONTENT;
-        cors::preflight(&shared.config.allowed_origins, origin.as_ref(), response.headers_mut());
+        cors::preflight(&shared.config.allowed_origins, origin, response.headers_mut());
         response
     } else {
-        match answer(&shared, request, &request_id).await {
+        match answer(&shared, &head, &mut body, &request_id).await {
             Ok(response) => response,
-            Err(failure) => problem(&failure, &request_id, &path),
+            Err(failure) => {
+                if !body.is_end_stream() {
+                    tokio::spawn(body::discard(body));
+                }
+                problem(&failure, &request_id, head.uri.path())
+            }
         }
     };
     let headers = response.headers_mut();
@@ -63,23 +70,24 @@ pub(crate) async fn handle(
     }
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    cors::allow(&shared.config.allowed_origins, origin.as_ref(), headers);
+    cors::allow(&shared.config.allowed_origins, origin, headers);
     Ok(response.map(|answer| answer.in_flight(in_flight)))
 }
 
 async fn answer(
-    shared: &Arc<Shared>,
-    request: Request<Incoming>,
+    shared: &Shared,
+    head: &Parts,
+    body: &mut Incoming,
     request_id: &str,
 ) -> Result<Response<Answer>, Failure> {
-    match Route::of(&request)? {
+    match Route::of(head)? {
         Route::Health => {
             let (status, text) = if shared.is_draining() {
                 (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             } else {
                 (StatusCode::OK, "ok\n")
             };
-            let text = if request.method() == Method::HEAD { "" } else { text };
+            let text = if head.method == Method::HEAD { "" } else { text };
             let mut response = Response::new(Answer::whole(text));
             *response.status_mut() = status;
             response
@@ -87,14 +95,15 @@ async fn answer(
                 .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
             Ok(response)
         }
-        Route::Pipeline { database } => pipeline(shared, &database, request, request_id).await,
+        Route::Pipeline { database } => pipeline(shared, &database, head, body, request_id).await,
     }
 }
 
 async fn pipeline(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     database: &str,
-    request: Request<Incoming>,
+    head: &Parts,
+    body: &mut Incoming,
     request_id: &str,
 ) -> Result<Response<Answer>, Failure> {
     if shared.is_draining() {
@@ -106,9 +115,8 @@ async fn pipeline(
         let detail = "the endpoint's configuration has no database of the name in the path";
         Failure::new(Code::UnknownDatabase, detail)
     })?;
-    let headers = request.headers();
-    let (format, representation) = formats(headers)?;
-    let authorization = headers.get(header::AUTHORIZATION).ok_or_else(|| {
+    let (format, representation) = formats(&head.headers)?;
+    let authorization = head.headers.get(header::AUTHORIZATION).ok_or_else(|| {
         Failure::new(
             Code::InvalidCredentials,
             "the request has no Authorization header; send the PostgreSQL role and its password as \
@@ -118,7 +126,7 @@ async fn pipeline(
     let credentials = Credentials::from_header(authorization.as_bytes())
         .map_err(|detail| Failure::new(Code::InvalidCredentials, detail))?;
     let limits = &shared.config.limits;
-    let body = body::read(request.into_body(), limits.request_bytes, limits.body_timeout).await?;
+    let body = body::read(body, limits.request_bytes, limits.body_timeout).await?;
     let pipeline = format.decode(body, representation)?;
     execute(database, &credentials, &pipeline, limits, request_id).await
 }

@@ -1,6 +1,7 @@
 //! What a path means.
 
-use hyper::{Method, Request};
+use hyper::Method;
+use hyper::http::request::Parts;
 use onetrip_wire::problem::Code;
 use percent_encoding::percent_decode_str;
 
@@ -21,8 +22,8 @@ impl Route {
         if path == "/healthz" { "GET, HEAD" } else { "POST" }
     }
 
-    pub(super) fn of<B>(request: &Request<B>) -> Result<Route, Failure> {
-        Route::find(request.method(), request.uri().path())
+    pub(super) fn of(head: &Parts) -> Result<Route, Failure> {
+        Route::find(&head.method, head.uri.path())
     }
 
     fn find(method: &Method, path: &str) -> Result<Route, Failure> {

@@ -124,6 +124,28 @@ async fn a_body_over_the_limit_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_much_and_is_refused_reads_why() {
+    let endpoint =
+        Endpoint::with(postgres(), "limits.request_bytes = \"30 MiB\"", "sslmode=disable", "").await;
+    let owner = endpoint.owner();
+    let body = Bytes::from(vec![b' '; 20 << 20]);
+    let with = |name: &'static str, value: &str| {
+        let mut request = owner.request(JSON, JSON, body.clone());
+        request.headers_mut().insert(name, value.parse().unwrap());
+        request
+    };
+    for (request, status, code) in [
+        (with("authorization", "Bearer x"), 401, "invalid_credentials"),
+        (with("content-type", "text/plain"), 415, "unsupported_media_type"),
+        (with("accept", "text/html"), 406, "not_acceptable"),
+        (owner.request(JSON, JSON, body.clone()), 400, "malformed_request"),
+        (owner.request(JSON, JSON, vec![b' '; 31 << 20]), 413, "request_too_large"),
+    ] {
+        owner.send(request).await.problem(status, code);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_arrive_is_not_waited_for_long() {
     let limits = "limits.body_timeout = \"200ms\"\nlimits.header_timeout = \"300ms\"";
     let endpoint = Endpoint::with(postgres(), limits, "sslmode=disable", "").await;
