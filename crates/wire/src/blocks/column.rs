@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::number::{float, integer};
 use super::{Column, timestamp};
 use crate::representation::Strings;
 
@@ -72,10 +73,7 @@ pub(super) fn write(
         Kind::Int32 => numbers(column, out, |text| integer(text)?.try_into().ok().map(i32::to_le_bytes)),
         Kind::Uint32 => numbers(column, out, |text| integer(text)?.try_into().ok().map(u32::to_le_bytes)),
         Kind::Int64 => numbers(column, out, |text| integer(text).map(i64::to_le_bytes)),
-        Kind::Float64 if cfg!(feature = "floats") => {
-            numbers(column, out, |text| float(text).map(f64::to_le_bytes))
-        }
-        Kind::Float64 => None,
+        Kind::Float64 => numbers(column, out, |text| float(text).map(f64::to_le_bytes)),
         Kind::Timestamp => timestamps(column, out),
         Kind::Json => {
             json(column, strings, out);
@@ -260,66 +258,6 @@ fn hex_digit(digit: u8) -> Option<u8> {
     }
 }
 
-/// Reads a whole number that an i64 holds.
-fn integer(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    // 19 digits are below 2^64.
-    if digits.is_empty() || digits.len() > 19 {
-        return None;
-    }
-    let mut value: u64 = 0;
-    for &byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
-    }
-    if negative { 0i64.checked_sub_unsigned(value) } else { value.try_into().ok() }
-}
-
-fn float(text: &[u8]) -> Option<f64> {
-    short_float(text).or_else(|| {
-        // Rust reads PostgreSQL's `NaN`, `Infinity` and `-Infinity`, too.
-        std::str::from_utf8(text).ok()?.parse().ok()
-    })
-}
-
-/// Reads a decimal fraction whose digits are below 2^53 and whose divisor is a power of ten that a double holds: then
-/// one division is exact (Clinger, "How to Read Floating Point Numbers Accurately", 1990). That is most of them.
-fn short_float(text: &[u8]) -> Option<f64> {
-    const POWERS: [f64; 16] =
-        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    // 15 digits and a point are below 2^53.
-    if digits.is_empty() || digits.len() > 16 {
-        return None;
-    }
-    let (mut value, mut fraction, mut places) = (0u64, false, 0usize);
-    for &byte in digits {
-        match byte {
-            b'0'..=b'9' => {
-                value = value * 10 + u64::from(byte - b'0');
-                places += usize::from(fraction);
-            }
-            b'.' if !fraction => fraction = true,
-            _ => return None,
-        }
-    }
-    if value >= 1 << 53 {
-        return None;
-    }
-    #[allow(clippy::cast_precision_loss, reason = "it is below 2^53")]
-    let value = value as f64 / POWERS.get(places)?;
-    Some(if negative { -value } else { value })
-}
-
 fn code(strings: Strings) -> u8 {
     match strings {
         Strings::Utf8 => 0,
@@ -335,13 +273,20 @@ fn extend(out: &mut Vec<u8>, text: &str, strings: Strings) {
             let start = out.len();
             // A code point takes at most as many units as bytes. Filling what is there is faster than pushing.
             out.resize(start + 2 * text.len(), 0);
-            let places = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>().0;
-            let mut units = 0;
-            for (place, unit) in places.iter_mut().zip(text.encode_utf16()) {
-                *place = unit.to_le_bytes();
-                units += 1;
+            let mut places = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>().0.iter_mut();
+            let mut push = |unit: u16| {
+                if let Some(place) = places.next() {
+                    *place = unit.to_le_bytes();
+                }
+            };
+            for character in text.chars() {
+                match u16::try_from(u32::from(character)) {
+                    Ok(unit) => push(unit),
+                    Err(_) => character.encode_utf16(&mut [0; 2]).iter().for_each(|&unit| push(unit)),
+                }
             }
-            out.truncate(start + 2 * units);
+            let left = places.len();
+            out.truncate(out.len() - 2 * left);
         }
     }
 }

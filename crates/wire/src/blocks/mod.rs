@@ -5,6 +5,7 @@
 
 mod column;
 mod fields;
+mod number;
 mod timestamp;
 
 use crate::backend::tag;
