@@ -95,7 +95,7 @@ fn run<'a>(suites: impl Iterator<Item = &'a Suite>) -> Result<(), Failure> {
 }
 
 fn rust() -> Result<(), Failure> {
-    show(cargo().args(["test", "--workspace"]).args(without(&WASM_ONLY)))
+    show(cargo().args(["test", "--workspace", "--no-fail-fast"]).args(without(&WASM_ONLY)))
 }
 
 fn wire_wasm() -> Result<(), Failure> {
