@@ -51,7 +51,7 @@ pub(crate) async fn run(
         let error = match within(sent, clock, left_ms).await {
             Some(Ok(results)) => return Ok(results),
             Some(Err(error)) => error.attempts_are(number),
-            None => return Err(timed_out(settings.timeout).attempts_are(number)),
+            None => return Err(timed_out(deadline_ms).attempts_are(number)),
         };
         let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
         let attempt =
@@ -145,12 +145,12 @@ fn broken_off(failure: Failure) -> Error {
     Error::new(Kind::Lost, message).source(failure.source)
 }
 
-fn timed_out(timeout: Option<Duration>) -> Error {
-    let timeout = timeout.unwrap_or_default();
+fn timed_out(deadline_ms: Option<u64>) -> Error {
+    let timeout_ms = deadline_ms.unwrap_or_default();
     let message = format!(
-        "no complete answer within {timeout:?}; the request was aborted, and whether the statements ran is unknown"
+        "no complete answer within {timeout_ms} ms; the request was aborted, and whether the statements ran is unknown"
     );
-    Error::new(Kind::Timeout, message).outcome_is(Outcome::Unknown).retry_is(policy::Outcome::Failed)
+    Error::new(Kind::Timeout, message)
 }
 
 /// An error with its sources, as one line.

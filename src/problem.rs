@@ -60,9 +60,13 @@ fn foreign(status: u16, media_type: &str) -> Error {
             "the answer (status {status}, {media_type}) is not onetrip's; is the URL's host an onetrip endpoint?"
         ),
     };
-    // What stands in between gives these when it did not get through, or when the endpoint did not answer in time.
-    let kind = if status >= 500 { Kind::Lost } else { Kind::Protocol };
-    let outcome = if status >= 500 { Outcome::Unknown } else { Outcome::NotExecuted };
+    let (kind, outcome) = match status {
+        // What stands in between gives these when it did not get through, or when the endpoint did not answer in time.
+        500.. => (Kind::Lost, Outcome::Unknown),
+        // It may have changed an answer on its way.
+        200..=299 => (Kind::Protocol, Outcome::Unknown),
+        _ => (Kind::Protocol, Outcome::NotExecuted),
+    };
     Error::new(kind, message).outcome_is(outcome).refusal_is(status, None, None)
 }
 

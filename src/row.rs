@@ -284,3 +284,63 @@ impl<T: RowIndex + ?Sized> RowIndex for &T {
         (**self).describe()
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the point; clippy.toml covers only test functions"
+)]
+mod tests {
+    use super::*;
+
+    /// A row of one value of this type.
+    fn row(type_oid: u32, value: &[u8]) -> Row {
+        let name = "value".to_owned();
+        let field =
+            Field { name, table_oid: 0, column: 0, type_oid, type_size: -1, type_modifier: -1, format: 1 };
+        let mut body = vec![0, 1];
+        body.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
+        body.extend_from_slice(value);
+        Row::new(Arc::from([Column::new(field)]), DataRow::parse(body.into()).unwrap())
+    }
+
+    #[test]
+    fn an_array_that_says_it_is_longer_than_its_bytes_is_refused_before_anything_is_allocated() {
+        let header = |dimensions: i32, len: i32| {
+            let words = [dimensions, 0, 23, len, 1];
+            words.into_iter().flat_map(i32::to_be_bytes).collect::<Vec<u8>>()
+        };
+        for corrupt in
+            [header(1, i32::MAX), header(1, 1), header(1, -1), header(2, 0), header(-1, 0), vec![0; 11]]
+        {
+            let error = row(1007, &corrupt).try_get::<_, Vec<i32>>(0).unwrap_err();
+            assert!(error.to_string().contains("the array is corrupt"), "{error}");
+        }
+        let whole = [header(1, 1), vec![0, 0, 0, 4, 0, 0, 0, 7]].concat();
+        assert_eq!(row(1007, &whole).get::<_, Vec<i32>>(0), [7]);
+        assert!(row(1007, &header(0, 0)[..12]).get::<_, Vec<i32>>(0).is_empty());
+    }
+
+    #[test]
+    fn a_type_that_is_not_built_in_reads_as_text_where_its_binary_form_is_text() {
+        for text in ["happy", "größer", "", "tab\tand\nline"] {
+            assert_eq!(row(16_999, text.as_bytes()).get::<_, &str>(0), text);
+        }
+        for binary in [&b"\0\0\0\x02ab"[..], b"\x01ltree", b"a\0b"] {
+            let error = row(16_999, binary).try_get::<_, String>(0).unwrap_err().to_string();
+            assert!(error.contains("OID 16999, which is not built in") && error.contains("cast"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_client_and_what_it_gives_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync + Clone>() {}
+        fn sent<T: Send>(_: &T) {}
+        shared::<crate::Client>();
+        shared::<Row>();
+        shared::<Error>();
+        shared::<crate::Config>();
+        let config: crate::Config = "https://app:secret@db.example.com/shop".parse().unwrap();
+        sent(&async move { crate::Client::new(config).query("select 1", &[&1]).await });
+    }
+}
