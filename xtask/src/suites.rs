@@ -124,6 +124,7 @@ fn fuzz() -> Result<(), Failure> {
 fn npm() -> Result<(), Failure> {
     tools::build_package()?;
     show(command("node").arg("pkg/scripts/test.mjs"))?;
+    show(command("tsc").args(["--project", "examples/worker-typescript"]))?;
     let stack = Stack::start()?;
     for runtime in ["node", "edge-light"] {
         show(command("node").arg(format!("tests/runtimes/{runtime}/run.mjs")).env(TEST_URL, stack.url()))?;
