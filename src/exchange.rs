@@ -12,7 +12,7 @@ use onetrip_wire::representation::FRAMES;
 use crate::answer::{Answer, Expected};
 use crate::policy::{Attempt, Decision, Repeat};
 use crate::transport::{Clock, Failure, Request, Response, Sent, Transport};
-use crate::{Config, Error, Kind, Outcome, StatementResult, policy, problem};
+use crate::{Config, Error, Kind, StatementResult, problem};
 
 /// The most of a refusal's body that is read, in bytes.
 const PROBLEM_LIMIT_BYTES: usize = 16 << 10;

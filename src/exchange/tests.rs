@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::policy::Policy;
 use crate::transport::{Body, BoxFuture};
-use crate::{Client, Row};
+use crate::{Client, Outcome, Row};
 
 /// One answer of the script.
 #[derive(Clone)]
