@@ -63,6 +63,8 @@ enum End {
     Fatal(ErrorResponse),
     Closed,
     RowTooLarge,
+    /// Whatever it was, it is said.
+    Over,
 }
 
 enum Output {
@@ -131,19 +133,21 @@ impl Exchange {
                     Scan::NeedMore | Scan::Over => {}
                 }
             }
-            if let Some(end) = &self.end {
-                if self.ready_len() > 0 && (self.delivered || matches!(end, End::RowTooLarge)) {
-                    return Ok(Part::More(self.deliver()));
+            match &self.end {
+                None => {}
+                Some(End::Over) => return Err(self.broken(None)),
+                // What the encoder holds back to the end has the error in it.
+                Some(End::RowTooLarge) => {
+                    self.end = Some(End::Over);
+                    self.delivered = true;
+                    return Ok(Part::More(self.take_all()));
                 }
-                let sqlstate = match end {
-                    End::Fatal(error) => Some(error.code().to_owned()),
-                    End::Closed | End::RowTooLarge => None,
-                };
-                // PostgreSQL sends its messages in order, so a FATAL before the first ParseComplete says that not
-                // even the first statement was parsed.
-                let unsent = sqlstate.is_some() && !self.begun && !self.script;
-                self.lease = None;
-                return Err(if unsent { Broken::Unsent { sqlstate } } else { Broken::Lost { sqlstate } });
+                Some(_) if self.delivered && self.ready_len() > 0 => return Ok(Part::More(self.deliver())),
+                Some(End::Closed) => return Err(self.broken(None)),
+                Some(End::Fatal(error)) => {
+                    let sqlstate = Some(error.code().to_owned());
+                    return Err(self.broken(sqlstate));
+                }
             }
             let flush = self.statement_end && self.ready_len() > 0;
             let connection = self.connection();
@@ -164,6 +168,18 @@ impl Exchange {
                 }
                 Err(_) => self.end = Some(End::Closed),
             }
+        }
+    }
+
+    /// Gives up the connection of an answer that is not complete.
+    fn broken(&mut self, sqlstate: Option<String>) -> Broken {
+        self.lease = None;
+        // PostgreSQL sends its messages in order, so a FATAL before the first ParseComplete says that not even the first
+        // statement was parsed. Of a script parts may have been executed and committed without a word.
+        if sqlstate.is_some() && !self.begun && !self.script {
+            Broken::Unsent { sqlstate }
+        } else {
+            Broken::Lost { sqlstate }
         }
     }
 
@@ -224,7 +240,7 @@ impl Exchange {
             let rest = incoming.get(at..).unwrap_or_default();
             let header = match frame::peek(rest, &self.limits) {
                 Ok(header) => header,
-                Err(error) if error.kind() == Kind::TooLarge => break Scan::Over,
+                Err(error) if error.kind() == Kind::TooLarge && is_row(rest) => break Scan::Over,
                 Err(error) => return Err(error),
             };
             let Some((tag, len)) = header else { break Scan::NeedMore };
@@ -348,6 +364,11 @@ impl Drop for Exchange {
             runtime.spawn(lease.cancel());
         }
     }
+}
+
+/// Whether the frame that starts here is a DataRow or CopyData: the only ones that grow with the data.
+fn is_row(frame: &[u8]) -> bool {
+    matches!(frame.first(), Some(&(tag::DATA_ROW | tag::COPY_DATA)))
 }
 
 fn error_frame(sqlstate: &str, message: &str, hint: &str) -> Vec<u8> {

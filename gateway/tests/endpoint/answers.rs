@@ -241,5 +241,13 @@ async fn a_row_over_the_limit_is_an_error_and_the_answer_is_cut() {
     assert!(reply.cut);
     assert_eq!(reply.tags(), "12TDC12TE");
     assert!(reply.text().contains("54000") && reply.text().contains("limits.row_bytes"), "{}", reply.text());
+    for sql in [
+        "select repeat('x', 70000) as a",
+        "select repeat('x', 30000 * i) as a from generate_series(1, 3) as i",
+    ] {
+        let reply = owner.json(&json!({ "sql": sql }).to_string()).await;
+        assert!(reply.cut);
+        assert_eq!(reply.value()["error"]["code"], "54000", "{sql}");
+    }
     assert_eq!(owner.value("select 1").await, 1);
 }

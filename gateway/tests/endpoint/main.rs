@@ -7,6 +7,7 @@
 
 mod answers;
 mod authentication;
+mod faults;
 mod http;
 mod isolation;
 mod pool;
