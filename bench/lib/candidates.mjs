@@ -4,6 +4,7 @@
 // function that does the work once; `format` names the bytes that it works on.
 
 import { neon, neonConfig } from "@neondatabase/serverless";
+import { processQueryResult } from "#peer-decoder";
 
 const utf8 = new TextDecoder();
 const JSON_HEADERS = { headers: { "content-type": "application/json" } };
@@ -35,6 +36,11 @@ export const candidates = {
         return peer.query(statement, [0]);
       };
     },
+  },
+  // Its decoder alone: what it does with the text of the answer once it is there.
+  "peer, decoder": {
+    format: "peer.json",
+    open: (bytes) => async () => processQueryResult(JSON.parse(utf8.decode(bytes)), { arrayMode: false, fullResults: false, types: undefined }),
   },
   // What any client pays that gets its bytes from a Response.
   "Response alone": {

@@ -28,6 +28,22 @@ const onetripPackage = (runtime) => ({
   setup(build) {
     build.onResolve({ filter: /^#onetrip$/ }, () => ({ path: path.join(dist, `${runtime}.js`) }));
     build.onResolve({ filter: /^#onetrip\// }, (found) => ({ path: path.join(dist, found.path.slice("#onetrip/".length)) }));
+    // The module itself, as the runtime takes it.
+    build.onResolve({ filter: /^#onetrip-wasm$/ }, (found) => ({ path: found.path, namespace: "onetrip-wasm" }));
+    build.onLoad({ filter: /.*/, namespace: "onetrip-wasm" }, () => ({
+      contents:
+        runtime === "node"
+          ? `import { readFile } from "node:fs/promises"; export const source = () => readFile(${JSON.stringify(wasm)});`
+          : 'import module from "./onetrip_bg.wasm"; export const source = () => module;',
+      resolveDir: bundles,
+    }));
+    // The peer's decoder is a function that it does not export.
+    build.onResolve({ filter: /^#peer-decoder$/ }, () => ({ path: path.join(root, "node_modules/@neondatabase/serverless/index.mjs"), namespace: "peer-decoder" }));
+    build.onLoad({ filter: /.*/, namespace: "peer-decoder" }, async ({ path }) => {
+      const source = await readFile(path, "utf8");
+      const [, name] = /function (\w+)\(\w+,\{arrayMode:\w+,fullResults:\w+,types:\w+\}\)/.exec(source);
+      return { contents: `${source}\nexport { ${name} as processQueryResult };` };
+    });
     // A Worker's modules lie side by side.
     build.onResolve({ filter: /\.wasm$/ }, (found) => ({ path: `./${path.basename(found.path)}`, external: true }));
   },
@@ -142,7 +158,6 @@ const config :Workerd.Config = (
   return file;
 }
 
-export async function workerdVersion() {
-  const manifest = createRequire(import.meta.url).resolve("workerd/package.json");
-  return JSON.parse(await readFile(manifest, "utf8")).version;
-}
+const version = async (name) => JSON.parse(await readFile(path.join(root, "node_modules", name, "package.json"), "utf8")).version;
+export const workerdVersion = () => version("workerd");
+export const peerVersion = () => version("@neondatabase/serverless");

@@ -2,7 +2,10 @@
 // runtime that is measured.
 
 import { connect } from "#onetrip";
+import { source } from "#onetrip-wasm";
+import { loadFrom } from "#onetrip/load.js";
 import { ResponseReader } from "#onetrip/response.js";
+import { readFrames } from "#onetrip/wasm.js";
 
 const BLOCKS = { headers: { "content-type": "application/vnd.onetrip.blocks" } };
 const FRAMES = { headers: { "content-type": "application/vnd.onetrip.pgwire" } };
@@ -27,12 +30,23 @@ function clientAlone(kind, options) {
   };
 }
 
+const statements = [{ text: "", mapping: { int8: "string", numeric: "string", timestamps: "date", json: "parsed" }, arrayRows: false }];
+
 /** The decoder alone: from the bytes of an answer to its rows, without a request. */
-function decoder(bytes) {
-  const statements = [{ text: "", mapping: { int8: "string", numeric: "string", timestamps: "date", json: "parsed" }, arrayRows: false }];
+function blocks(bytes) {
   return async () => {
     const reader = new ResponseReader(statements);
     reader.push(bytes);
+    return reader.finish()[0].rows;
+  };
+}
+
+/** The same from frames. */
+async function frames(bytes) {
+  const wasm = await loadFrom(source)();
+  return async () => {
+    const reader = new ResponseReader(statements);
+    readFrames(wasm, bytes, "utf16", { int8Binary: false, timestampsText: false, jsonText: false }, reader);
     return reader.finish()[0].rows;
   };
 }
@@ -42,6 +56,6 @@ export const onetrip = {
   "onetrip, wasm": { format: "frames", open: client(FRAMES, { decode: "local" }) },
   "onetrip, blocks, no Response": { format: "utf16.blocks", open: clientAlone(BLOCKS) },
   "onetrip, wasm, no Response": { format: "frames", open: clientAlone(FRAMES, { decode: "local" }) },
-  "onetrip, blocks in UTF-8, no Response": { format: "utf8.blocks", open: clientAlone(BLOCKS) },
-  "onetrip, decoder alone": { format: "utf16.blocks", open: decoder },
+  "onetrip, decoder of blocks": { format: "utf16.blocks", open: blocks },
+  "onetrip, decoder of frames, wasm": { format: "frames", open: frames },
 };

@@ -1,0 +1,69 @@
+// Results as Markdown tables.
+
+import { figure } from "./statistics.mjs";
+
+function table(head, lines) {
+  const line = (cells) => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map((_, index) => (index === 0 ? "---" : "---:"))), ...lines.map(line)].join("\n");
+}
+
+const unique = (values) => [...new Set(values)];
+const spread = ({ median, lower, upper }) => `${figure(median)} (${figure(lower)} – ${figure(upper)})`;
+const ratio = (number) => `${number.toFixed(1)}×`;
+
+/** For each runtime the figures, and how many times the peer's CPU is the candidate's. */
+export function rows(results) {
+  return unique(results.map(({ runtime }) => runtime))
+    .map((runtime) => {
+      const here = results.filter((entry) => entry.runtime === runtime);
+      const workloads = unique(here.map(({ workload }) => workload));
+      const find = (workload, candidate) => here.find((entry) => entry.workload === workload && entry.candidate === candidate);
+      const candidates = unique(here.map(({ candidate }) => candidate));
+      const lines = candidates.map((candidate) => [candidate, ...workloads.map((workload) => spread(find(workload, candidate)))]);
+      const against = [
+        ["onetrip, blocks", "peer"],
+        ["onetrip, wasm", "peer"],
+        ["onetrip, blocks, no Response", "peer, no Response"],
+        ["onetrip, wasm, no Response", "peer, no Response"],
+        ["onetrip, decoder of blocks", "peer, decoder"],
+        ["onetrip, decoder of frames, wasm", "peer, decoder"],
+      ].filter(([one, other]) => candidates.includes(one) && candidates.includes(other));
+      const ratios = against.map(([one, other]) => [
+        `${one}, against ${other}`,
+        ...workloads.map((workload) => ratio(find(workload, other).median / find(workload, one).median)),
+      ]);
+      return `### ${runtime}: µs of CPU of the main thread for one answer, median (quartiles)\n\n${table(["", ...workloads], lines)}\n\n${table(["times less", ...workloads], ratios)}`;
+    })
+    .join("\n\n");
+}
+
+export function cold(results) {
+  const of = (workload, candidate) => results.find((entry) => entry.workload === workload && entry.candidate === candidate);
+  const lines = results
+    .filter(({ candidate }) => candidate !== "empty")
+    .map(({ candidate, workload, load, first, both }) => {
+      const peer = of(workload, "peer");
+      const times = candidate.startsWith("onetrip") ? ratio(peer.both.median / both.median) : "";
+      return [candidate, workload, spread(load), spread(first), spread(both), times];
+    });
+  return `µs of CPU of the main thread for one isolate, above an empty Worker, median (quartiles)\n\n${table(["", "rows", "load", "first query", "both", "peer / this"], lines)}`;
+}
+
+export function size(results) {
+  return table(
+    ["bytes", "raw", "gzip", "brotli", "wasm, raw"],
+    results.map(({ candidate, raw, gzip, brotli, wasm }) => [candidate, raw, gzip, brotli, wasm].map(String)),
+  );
+}
+
+export function encode(results) {
+  const workloads = unique(results.map(({ workload }) => workload));
+  const lines = unique(results.map(({ candidate }) => candidate)).map((candidate) => [
+    candidate,
+    ...workloads.map((workload) => {
+      const { median_us, quartiles_us } = results.find((entry) => entry.candidate === candidate && entry.workload === workload);
+      return spread({ median: median_us, lower: quartiles_us[0], upper: quartiles_us[1] });
+    }),
+  ]);
+  return `µs for one answer, median (quartiles)\n\n${table(["", ...workloads], lines)}`;
+}

@@ -1,0 +1,52 @@
+// Runs the benchmarks and prints their tables: node bench/run.mjs [name …] [--rounds=N]
+//
+//   rows     bytes in memory to finished rows, warm, in Node and in workerd
+//   cold     first result of a fresh isolate in workerd
+//   size     what a bundler ships
+//   encode   what each format costs the endpoint
+//
+// Without a name all of them run. The package must be built (node pkg/scripts/build.mjs). What the figures mean and what
+// they were is in docs/bench.md. Results in full go to target/bench-results.
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { cpus, loadavg } from "node:os";
+import path from "node:path";
+import * as cold from "./lib/cold.mjs";
+import * as encode from "./lib/encode.mjs";
+import { peerVersion, target, workerdVersion } from "./lib/host.mjs";
+import * as report from "./lib/report.mjs";
+import * as rows from "./lib/rows.mjs";
+import * as size from "./lib/size.mjs";
+
+const progress = (entry) => process.stderr.write(`${[entry.runtime, entry.workload, entry.candidate].filter(Boolean).join(", ")}\n`);
+
+const benchmarks = {
+  async rows(options) {
+    const results = [];
+    for (const runtime of ["node", "workerd"]) results.push(...(await rows.measure(runtime, { ...options, log: progress })));
+    return results;
+  },
+  cold: (options) => cold.measure({ ...options, log: progress }),
+  size: () => size.measure(),
+  encode: () => encode.measure(),
+};
+
+const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+const rounds = /^--rounds=(\d+)$/.exec(process.argv.find((argument) => argument.startsWith("--rounds=")) ?? "")?.[1];
+const unknown = names.find((name) => !Object.hasOwn(benchmarks, name));
+if (unknown !== undefined) {
+  console.error(`There is no benchmark "${unknown}". There are ${Object.keys(benchmarks).join(", ")}.`);
+  process.exit(2);
+}
+
+encode.makeInputs();
+const load = () => loadavg()[0].toFixed(1);
+console.log(`${cpus().length} × ${cpus()[0].model.trim()}, Node ${process.version}, workerd ${await workerdVersion()}, @neondatabase/serverless ${await peerVersion()}, ${new Date().toISOString().slice(0, 10)}\n`);
+for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
+  const before = load();
+  const results = await benchmarks[name](rounds === undefined ? {} : { rounds: Number(rounds) });
+  const directory = path.join(target, "bench-results");
+  await mkdir(directory, { recursive: true });
+  await writeFile(path.join(directory, `${name}.json`), JSON.stringify(results, null, 1));
+  console.log(`## ${name} (load of the machine ${before} before, ${load()} after)\n\n${report[name](results)}\n`);
+}
