@@ -35,7 +35,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("\n{failure}");
+            if !failure.is_told() {
+                eprintln!("\n{failure}");
+            }
             ExitCode::FAILURE
         }
     }

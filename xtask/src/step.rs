@@ -17,6 +17,16 @@ impl Failure {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
+
+    /// A failure of which everything has been printed already.
+    pub fn told() -> Self {
+        Self(String::new())
+    }
+
+    /// Whether there is nothing left to print.
+    pub fn is_told(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl fmt::Display for Failure {

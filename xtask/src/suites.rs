@@ -86,12 +86,12 @@ fn run<'a>(suites: impl Iterator<Item = &'a Suite>) -> Result<(), Failure> {
         println!("  {} {name}  {:.1} s", if *passed { "✓" } else { "✗" }, time.as_secs_f64());
     }
     let failed: Vec<&str> = results.iter().filter(|(.., passed)| !passed).map(|(name, ..)| *name).collect();
-    let outcome = match failed.as_slice() {
-        [] => Ok(()),
-        names => Err(Failure::new(format!("To repeat what failed: cargo xtask test {}", names.join(" ")))),
-    };
+    if !failed.is_empty() {
+        println!("\nTo repeat what failed: cargo xtask test {}", failed.join(" "));
+    }
+    // Programs read this line, so it is plain and the last one.
     println!("\n{} passed, {} failed", results.len() - failed.len(), failed.len());
-    outcome
+    if failed.is_empty() { Ok(()) } else { Err(Failure::told()) }
 }
 
 fn rust() -> Result<(), Failure> {
