@@ -1,5 +1,7 @@
 //! PostgreSQL's frames to column blocks, by the same encoder that runs in the gateway.
 
+use std::sync::{Mutex, PoisonError};
+
 use onetrip_wire::Error;
 use onetrip_wire::backend::tag;
 use onetrip_wire::blocks::BlockEncoder;
@@ -7,116 +9,110 @@ use onetrip_wire::frame::{self, Limits};
 use onetrip_wire::representation::{BlockOptions, Int8, Json, Strings, Timestamps};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Reads one answer in pieces of any length.
+/// The answer that is being read. There is one at a time, because JavaScript reads each without a pause; an object for
+/// each would cost a third of the module's glue, and its finalizer could meet an instance that is not its own.
+///
+/// A Mutex, because it alone needs no code for what cannot happen here; there is one thread.
+static ANSWER: Mutex<Option<Decoder>> = Mutex::new(None);
+
+fn answer<T>(read: impl FnOnce(&mut Decoder) -> T) -> Option<T> {
+    ANSWER.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(read)
+}
+
+fn replace(decoder: Option<Decoder>) {
+    *ANSWER.lock().unwrap_or_else(PoisonError::into_inner) = decoder;
+}
+
+/// Starts an answer. The arguments are the parameters of `Accept` (PROTOCOL.md section 3) with their second value.
 #[wasm_bindgen]
-pub struct FrameDecoder {
+pub fn start(utf16: bool, int8_binary: bool, timestamps_text: bool, json_text: bool) {
+    let options = BlockOptions {
+        strings: if utf16 { Strings::Utf16 } else { Strings::Utf8 },
+        int8: if int8_binary { Int8::Binary } else { Int8::Text },
+        timestamps: if timestamps_text { Timestamps::Text } else { Timestamps::Milliseconds },
+        json: if json_text { Json::Text } else { Json::Parsed },
+    };
+    replace(Some(Decoder::new(options)));
+}
+
+/// Makes room for the next `len` bytes of frames and returns the address where JavaScript writes them.
+#[wasm_bindgen]
+pub fn input(len: usize) -> *mut u8 {
+    answer(|answer| answer.room(len).as_mut_ptr()).unwrap_or(std::ptr::null_mut())
+}
+
+/// Encodes what was written and returns the length of the blocks that are ready at [`output`]: whole messages.
+#[wasm_bindgen]
+pub fn encode() -> usize {
+    answer(|answer| answer.encode().len()).unwrap_or(0)
+}
+
+/// The address of the blocks in the module's memory, valid until the next call.
+#[wasm_bindgen]
+pub fn output() -> *const u8 {
+    answer(|answer| answer.output.as_ptr()).unwrap_or(std::ptr::null())
+}
+
+/// Where in the answer, in bytes from 0, the bytes were no frames of PostgreSQL's; −1: nowhere.
+#[wasm_bindgen]
+pub fn problem_at() -> f64 {
+    answer(|answer| answer.problem_at).flatten().map_or(-1.0, |at| at as f64)
+}
+
+/// Gives the memory of the answer back.
+#[wasm_bindgen]
+pub fn finish() {
+    replace(None);
+}
+
+/// Reads one answer in pieces of any length.
+struct Decoder {
     // Not `onetrip_wire::encoder::Encoder`, which would bring typed JSON along.
     encoder: BlockEncoder,
-    /// The beginning of a frame whose end is in a later piece.
-    pending: Vec<u8>,
+    /// What was written and is not yet read: after [`Decoder::encode`] at most one frame without its end.
+    input: Vec<u8>,
     output: Vec<u8>,
-    /// How many bytes of the answer were read as whole frames.
-    read: f64,
-    problem_at: f64,
+    /// How many bytes of the answer were read.
+    read: u64,
+    problem_at: Option<u64>,
 }
 
-#[wasm_bindgen]
-impl FrameDecoder {
-    /// Starts an answer. The arguments are the parameters of `Accept` (PROTOCOL.md section 3) with their second value.
-    #[wasm_bindgen(constructor)]
-    pub fn new(utf16: bool, int8_binary: bool, timestamps_text: bool, json_text: bool) -> FrameDecoder {
-        let options = BlockOptions {
-            strings: if utf16 { Strings::Utf16 } else { Strings::Utf8 },
-            int8: if int8_binary { Int8::Binary } else { Int8::Text },
-            timestamps: if timestamps_text { Timestamps::Text } else { Timestamps::Milliseconds },
-            json: if json_text { Json::Text } else { Json::Parsed },
-        };
-        FrameDecoder {
-            encoder: BlockEncoder::new(options),
-            pending: Vec::new(),
-            output: Vec::new(),
-            read: 0.0,
-            problem_at: -1.0,
-        }
+impl Decoder {
+    fn new(options: BlockOptions) -> Decoder {
+        let (input, output) = (Vec::new(), Vec::new());
+        Decoder { encoder: BlockEncoder::new(options), input, output, read: 0, problem_at: None }
     }
 
-    /// Takes the next piece and returns the length of the blocks that are ready at [`FrameDecoder::output`].
-    ///
-    /// What is ready is whole messages. After a problem ([`FrameDecoder::problem_at`]) nothing more is read.
-    pub fn push(&mut self, frames: &[u8]) -> usize {
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let before = self.input.len();
+        self.input.resize(before.saturating_add(len), 0);
+        self.input.get_mut(before..).unwrap_or_default()
+    }
+
+    /// After a problem nothing more is read.
+    fn encode(&mut self) -> &[u8] {
         self.output.clear();
-        if self.problem_at >= 0.0 {
-            return 0;
-        }
-        let mut rest = frames;
-        // First the frame that a piece before began, which gets no more bytes than it needs; then the others in place.
-        while !self.pending.is_empty() && !rest.is_empty() {
-            let missing = missing(&self.pending).min(rest.len());
-            let (now, later) = rest.split_at(missing);
-            self.pending.extend_from_slice(now);
-            rest = later;
-            let pending = core::mem::take(&mut self.pending);
-            let read = self.encode(&pending);
-            if read == 0 {
-                self.pending = pending;
-            }
-        }
-        let read = self.encode(rest);
-        self.pending.extend_from_slice(rest.get(read..).unwrap_or_default());
-        self.output.len()
-    }
-
-    /// The address of the blocks in the module's memory, valid until the next call.
-    pub fn output(&self) -> *const u8 {
-        self.output.as_ptr()
-    }
-
-    /// Where in the answer, in bytes from 0, the bytes were no frames of PostgreSQL's; −1: nowhere.
-    pub fn problem_at(&self) -> f64 {
-        self.problem_at
-    }
-
-    /// How many bytes at the end of what was pushed are not yet a whole frame.
-    pub fn pending(&self) -> usize {
-        self.pending.len()
-    }
-
-    fn encode(&mut self, bytes: &[u8]) -> usize {
-        if bytes.is_empty() || self.problem_at >= 0.0 {
-            return 0;
-        }
         let mut at = 0;
-        let problem = loop {
-            match self.frame(bytes.get(at..).unwrap_or_default()) {
-                Ok(0) => break None,
+        while self.problem_at.is_none() {
+            match frame(&mut self.encoder, self.input.get(at..).unwrap_or_default(), &mut self.output) {
+                Ok(0) => break,
                 Ok(len) => at += len,
-                Err(error) => break Some(error.offset()),
+                Err(error) => self.problem_at = Some(self.read + at as u64 + error.offset()),
             }
-        };
-        self.read += at as f64;
-        if let Some(offset) = problem {
-            self.problem_at = self.read + offset as f64;
         }
-        at
-    }
-
-    /// Encodes the frame that `bytes` starts with and returns its length; 0 if it is not whole.
-    fn frame(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        let Some(frame) = frame::first(bytes, &Limits::default())? else { return Ok(0) };
-        if !matches!(frame.tag, tag::PARAMETER_STATUS | tag::NOTIFICATION | tag::BACKEND_KEY) {
-            self.encoder.frame(frame, &mut self.output)?;
-        }
-        Ok(frame.frame_len())
+        self.input.drain(..at);
+        self.read += at as u64;
+        &self.output
     }
 }
 
-/// How many bytes the frame that `bytes` begins still needs, as far as that is known: at least 1.
-fn missing(bytes: &[u8]) -> usize {
-    let whole = match bytes {
-        &[_, a, b, c, d, ..] => (u32::from_be_bytes([a, b, c, d]) as usize).saturating_add(1),
-        _ => 5,
-    };
-    whole.saturating_sub(bytes.len()).max(1)
+/// Encodes the frame that `bytes` starts with and returns its length; 0 if it is not whole.
+fn frame(encoder: &mut BlockEncoder, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Error> {
+    let Some(frame) = frame::first(bytes, &Limits::default())? else { return Ok(0) };
+    if !matches!(frame.tag, tag::PARAMETER_STATUS | tag::NOTIFICATION | tag::BACKEND_KEY) {
+        encoder.frame(frame, out)?;
+    }
+    Ok(frame.frame_len())
 }
 
 #[cfg(test)]
@@ -141,25 +137,24 @@ mod tests {
         bytes
     }
 
-    fn decode(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<u8>, f64, usize) {
-        let mut decoder = FrameDecoder::new(true, false, false, false);
+    fn decode(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<u8>, Option<u64>, usize) {
+        let mut decoder = Decoder::new(BlockOptions::default());
         let mut blocks = Vec::new();
         for piece in pieces {
-            let len = decoder.push(&piece);
-            assert_eq!(len, decoder.output.len());
-            blocks.extend_from_slice(&decoder.output);
+            decoder.room(piece.len()).copy_from_slice(&piece);
+            blocks.extend_from_slice(decoder.encode());
         }
-        (blocks, decoder.problem_at(), decoder.pending())
+        (blocks, decoder.problem_at, decoder.input.len())
     }
 
     #[test]
     fn pieces_of_every_length_give_the_blocks_of_the_whole() {
         let answer = answer();
         let (whole, problem_at, pending) = decode([answer.clone()].into_iter());
-        assert!(whole.contains(&b'B') && problem_at < 0.0 && pending == 0);
+        assert!(whole.contains(&b'B') && problem_at.is_none() && pending == 0);
         for len in 1..=answer.len() {
             let pieces = answer.chunks(len).map(<[u8]>::to_vec);
-            assert_eq!(decode(pieces), (whole.clone(), -1.0, 0), "pieces of {len} bytes");
+            assert_eq!(decode(pieces), (whole.clone(), None, 0), "pieces of {len} bytes");
         }
     }
 
@@ -168,7 +163,7 @@ mod tests {
         let answer = answer();
         for len in 0..answer.len() {
             let (_, problem_at, pending) = decode([answer[..len].to_vec()].into_iter());
-            assert_eq!(problem_at, -1.0, "after {len} bytes");
+            assert_eq!(problem_at, None, "after {len} bytes");
             assert!(pending < 40, "after {len} bytes");
         }
     }
@@ -181,7 +176,7 @@ mod tests {
         for len in 1..=answer.len() {
             let pieces = answer.chunks(len).map(<[u8]>::to_vec).chain([vec![0; 100]]);
             let (_, problem_at, _) = decode(pieces);
-            assert_eq!(problem_at, 6.0, "pieces of {len} bytes");
+            assert_eq!(problem_at, Some(6), "pieces of {len} bytes");
         }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! This is the only crate with `#[wasm_bindgen]` exports, and nothing depends on it. It holds no logic: each export
 //! hands numbers and bytes to `onetrip-wire` or to the driver's retry policy. Numbers cross as `f64`, −1 standing for
-//! "none"; bytes cross as views. It is loaded only when an endpoint sends frames or a request failed (pkg/ts/wasm.ts).
+//! "none"; bytes cross through the module's memory. It is loaded only when an endpoint sends frames or a request failed (pkg/ts/wasm.ts).
 
 #[cfg(target_arch = "wasm32")]
 mod allocator;
 mod frames;
 mod retry;
 
-pub use frames::FrameDecoder;
+pub use frames::{encode, finish, input, output, problem_at, start};
 pub use retry::retry_after_ms;

@@ -13,26 +13,48 @@ const bytes = (hex) => new Uint8Array(Buffer.from(hex, "hex"));
 
 test("a trap ends one answer and no other", async () => {
   const wasm = await load();
-  const honest = wasm.FrameDecoder;
   const select = bytes(vectors().find(({ name }) => name === "one_row_of_each_kind").frames);
   const good = () => {
     const response = new ResponseReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
-    readFrames({ ...wasm, memory: wasm.memory, FrameDecoder: honest }, select, "utf16", wireMapping([DEFAULTS]), response);
+    readFrames(wasm, select, "utf16", wireMapping([DEFAULTS]), response);
     return response.finish()[0].rows.length;
   };
   assert.equal(good(), 1);
-  // A decoder whose pointer is wrong reads outside the memory: a trap like any other.
-  class Broken extends honest {
-    push(frames) {
-      this.__wbg_ptr = 0xffff_fff0;
-      return super.push(frames);
-    }
-  }
+  // Asked for more memory than there is, the module traps.
   let resets = 0;
-  const broken = { FrameDecoder: Broken, memory: wasm.memory, reset: () => (resets++, wasm.reset()) };
-  assert.throws(() => readFrames(broken, select, "utf16", wireMapping([DEFAULTS]), new ResponseReader([])), (error) => error.kind === "protocol" && error.cause instanceof WebAssembly.RuntimeError);
+  const greedy = {
+    start: wasm.start,
+    input: () => wasm.input(0xffff_ffff),
+    reset: () => {
+      resets++;
+      wasm.reset();
+    },
+  };
+  const before = wasm.memory;
+  assert.throws(() => readFrames(greedy, select, "utf16", wireMapping([DEFAULTS]), new ResponseReader([])), (error) => error.kind === "protocol" && error.cause instanceof WebAssembly.RuntimeError);
   assert.equal(resets, 1);
+  assert.notEqual(wasm.memory, before);
   assert.equal(good(), 1);
+});
+
+test("the module's memory stays small, however long the answers are", async () => {
+  const wasm = await load();
+  const frame = (tag, body) => {
+    const message = Buffer.alloc(5 + body.length);
+    message.write(tag);
+    message.writeUInt32BE(body.length + 4, 1);
+    message.set(body, 5);
+    return message;
+  };
+  const column = Buffer.concat([Buffer.from("v\0"), Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0])]);
+  const row = frame("D", Buffer.concat([Buffer.from([0, 1, 0, 0, 3, 232]), Buffer.alloc(1000, "x")]));
+  const long = Buffer.concat([frame("T", Buffer.concat([Buffer.from([0, 1]), column])), ...Array.from({ length: 30_000 }, () => row), frame("C", Buffer.from("SELECT 30000\0")), frame("Z", Buffer.from("I"))]);
+  for (let round = 0; round < 3; round++) {
+    const response = new ResponseReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
+    readFrames(wasm, long, "utf16", wireMapping([DEFAULTS]), response);
+    assert.equal(response.finish()[0].rows.length, 30_000);
+  }
+  assert.ok(wasm.memory.buffer.byteLength < 4 << 20, `${wasm.memory.buffer.byteLength} bytes after answers of ${long.length}`);
 });
 
 function vectors() {

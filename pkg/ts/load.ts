@@ -20,16 +20,28 @@ export function loadFrom(source: () => WasmSource | Promise<WasmSource>): LoadWa
 }
 
 async function instantiate(source: () => WasmSource | Promise<WasmSource>): Promise<Wasm> {
-  const glue = await import("./wasm/onetrip.js");
-  const module = { module_or_path: await source() };
-  await glue.default(module);
-  return {
-    get memory() {
-      // Once there is an instance, the glue answers with it and reads no argument.
-      return glue.initSync({ module: module.module_or_path }).memory;
-    },
-    FrameDecoder: glue.FrameDecoder,
-    retry_after_ms: glue.retry_after_ms,
-    reset: glue.__wbg_reset_state,
+  const [glue, given] = await Promise.all([import("./wasm/onetrip_bg.js"), source()]);
+  const bytes = given instanceof ArrayBuffer || ArrayBuffer.isView(given);
+  // Not `instanceof WebAssembly.Module`: on Vercel Edge a module comes from another realm.
+  const module = bytes ? await WebAssembly.compile(given as BufferSource) : given;
+  let exports: Exports;
+  const begin = (instance: WebAssembly.Instance): void => {
+    exports = instance.exports as unknown as Exports;
+    glue.__wbg_set_wasm(exports);
+    exports.__wbindgen_start?.();
   };
+  const imports = { "./onetrip_bg.js": glue } as unknown as WebAssembly.Imports;
+  begin(await WebAssembly.instantiate(module, imports));
+  return {
+    ...glue,
+    get memory() {
+      return exports.memory;
+    },
+    reset: () => begin(new WebAssembly.Instance(module, imports)),
+  };
+}
+
+interface Exports {
+  readonly memory: WebAssembly.Memory;
+  readonly __wbindgen_start?: () => void;
 }

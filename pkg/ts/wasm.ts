@@ -4,26 +4,24 @@
 // frames, and the retry policy.
 
 import type { Options } from "./options.js";
-import { ProtocolError } from "./errors.js";
+import { OnetripError, ProtocolError } from "./errors.js";
 import type { ResponseReader } from "./response.js";
 
-/** The exports of the boundary crate (pkg/src), as wasm-bindgen's own declarations have them. */
+/** The exports of the boundary crate (pkg/src), as wasm-bindgen's own declarations have them, and what a trap needs. */
 export interface Wasm {
   readonly memory: WebAssembly.Memory;
-  readonly FrameDecoder: new (utf16: boolean, int8Binary: boolean, timestampsText: boolean, jsonText: boolean) => FrameDecoder;
+  start(utf16: boolean, int8_binary: boolean, timestamps_text: boolean, json_text: boolean): void;
+  input(length: number): number;
+  encode(): number;
+  output(): number;
+  problem_at(): number;
+  finish(): void;
   retry_after_ms(
     attempts: number, number: number, elapsed_ms: number, deadline_ms: number, outcome: number, retryable: boolean,
     retry_after_ms: number, repeat: boolean, random: number,
   ): number;
   /** Begins anew with fresh memory: after a trap the old one is in an unknown state. */
   reset(): void;
-}
-
-interface FrameDecoder {
-  push(frames: Uint8Array): number;
-  output(): number;
-  problem_at(): number;
-  free(): void;
 }
 
 /** Loads the module once; asked again, it gives the same. */
@@ -34,24 +32,28 @@ const PIECE = 1 << 18;
 
 /** Turns an answer in frames into blocks, piece by piece, and hands them to `response`. */
 export function readFrames(wasm: Wasm, frames: Uint8Array, strings: "utf8" | "utf16", mapping: WireMapping, response: ResponseReader): void {
-  const decoder = new wasm.FrameDecoder(strings === "utf16", mapping.int8Binary, mapping.timestampsText, mapping.jsonText);
-  let trapped = false;
   try {
+    wasm.start(strings === "utf16", mapping.int8Binary, mapping.timestampsText, mapping.jsonText);
     for (let at = 0; at < frames.length; at += PIECE) {
-      trapped = true;
-      const length = decoder.push(frames.subarray(at, at + PIECE));
-      trapped = false;
-      const problem = decoder.problem_at();
+      const piece = frames.subarray(at, at + PIECE);
+      const input = wasm.input(piece.length);
+      // Views are made anew each time, because the memory may have moved.
+      new Uint8Array(wasm.memory.buffer, input, piece.length).set(piece);
+      const length = wasm.encode();
+      const problem = wasm.problem_at();
       if (problem >= 0) throw new ProtocolError(`The endpoint's answer is corrupt near byte ${problem}: these are not PostgreSQL's frames.`, problem);
-      // A view of the module's own memory: the rows are copied out of it before the next call can move it.
-      if (length > 0) response.push(new Uint8Array(wasm.memory.buffer, decoder.output(), length));
+      // The rows are copied out of the module's memory here, before the next call can change it.
+      if (length > 0) response.push(new Uint8Array(wasm.memory.buffer, wasm.output(), length));
     }
+    wasm.finish();
   } catch (error) {
-    if (!trapped) throw error;
+    if (error instanceof OnetripError) {
+      wasm.finish();
+      throw error;
+    }
+    // A trap, most likely for want of memory: what is left of this answer must not meet the next one.
     wasm.reset();
     throw new ProtocolError("The endpoint's answer could not be decoded in WebAssembly; is it too large for its memory?", 0, { cause: error });
-  } finally {
-    if (!trapped) decoder.free();
   }
 }
 

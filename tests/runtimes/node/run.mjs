@@ -1,9 +1,10 @@
-// The package in Node, from the packed tarball: as an ES module, by require, and with rows decoded in WebAssembly.
+// The package in Node, from the packed tarball: as an ES module, by require, and with rows decoded in WebAssembly;
+// and the programs of its README.
 //
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/node/run.mjs
 
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { newPrefix, printMistakes, printReport, root, scenarioFiles, testUrl, withProject } from "../shared/package.mjs";
@@ -39,5 +40,10 @@ await withProject(async (project) => {
     ok = printReport(name, report) && ok;
     if (options.decode === undefined) ok = printMistakes(name, mistakes) && ok;
   }
+
+  // Inside the project, so that the import is the installed package.
+  const readme = join(project, "check-readme.mjs");
+  copyFileSync(join(root, "tests/runtimes/node/readme.mjs"), readme);
+  execFileSync(process.execPath, [readme, root, project, url], { stdio: "inherit" });
 });
 process.exit(ok ? 0 : 1);
