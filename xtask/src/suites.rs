@@ -47,18 +47,20 @@ pub fn names() -> Vec<&'static str> {
     TESTS.iter().map(|suite| suite.name).collect()
 }
 
-/// `cargo xtask test`: all suites, or those that are named.
+/// `cargo xtask test`: all suites, or those (and those checks of [`ci`]) that are named.
 ///
 /// # Errors
 /// When a suite fails, after all have run; or when a name is unknown.
 pub fn test(wanted: &[&str]) -> Result<(), Failure> {
-    for name in wanted {
-        if !names().contains(name) {
-            let known = names().join(", ");
-            return Err(Failure::new(format!("there is no suite `{name}`; there are {known}")));
-        }
+    if wanted.is_empty() {
+        return run(TESTS.iter());
     }
-    run(TESTS.iter().filter(|suite| wanted.is_empty() || wanted.contains(&suite.name)))
+    let all = || CHECKS.iter().chain(&TESTS);
+    if let Some(name) = wanted.iter().find(|name| !all().any(|suite| suite.name == **name)) {
+        let known: Vec<&str> = all().map(|suite| suite.name).collect();
+        return Err(Failure::new(format!("there is no suite `{name}`; there are {}", known.join(", "))));
+    }
+    run(all().filter(|suite| wanted.contains(&suite.name)))
 }
 
 /// `cargo xtask ci`: formatting, lints, documentation, then all suites.

@@ -6,6 +6,7 @@
 //! ```
 //!
 //! Look at what changed before you commit it: each changed byte is a change of the protocol, or of PostgreSQL.
+#![allow(clippy::indexing_slicing, reason = "the members of JSON objects that are made here")]
 
 use std::path::Path;
 
