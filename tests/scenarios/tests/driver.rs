@@ -50,7 +50,8 @@ async fn a_transaction_of_ten_is_one_request_and_one_flight_and_keeps_its_types(
         replaced(&stack, &stack.gateway.address().to_string(), &relay.address().to_string());
     client.batch_execute("create table notes (id int4 primary key, body text)").await.unwrap();
     check_next_query_works(&client_by_relay).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // This waits until the gateway has undone what the last request left behind.
+    stack.pipeline(&serde_json::json!({"sql": "select 1"})).await;
     stack.proxy.forget();
     relay.forget();
 
@@ -208,9 +209,6 @@ async fn an_endpoint_that_is_down_is_tried_again_and_then_said_to_be_down() {
     let address = address.to_string();
     check(&error, Kind::Unreachable, Outcome::NotExecuted, &[&address, "Is it running", "after 3 attempts"]);
     assert!(error.is_retryable());
-    let client = Client::connect("http://app:hunter2@no-such-host.invalid/app").unwrap();
-    let error = client.query("select 1", &[]).await.unwrap_err();
-    check(&error, Kind::Unreachable, Outcome::NotExecuted, &["no-such-host.invalid"]);
 }
 
 #[tokio::test]
@@ -279,7 +277,9 @@ async fn what_may_run_twice_is_sent_again_when_it_got_no_answer() {
     check_next_query_works(&by_relay).await;
     relay.set_faults(Faults { cut_after_bytes: Some(30), ..Faults::default() });
     let heal = async {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        while !relay.connections().iter().any(|connection| connection.closed) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         relay.set_faults(Faults::default());
     };
     let config: Config = by_relay_url(&stack, &relay).parse().unwrap();
