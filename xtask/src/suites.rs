@@ -42,7 +42,7 @@ const CHECKS: [Suite; 4] = [
     Suite { name: "docs", what: "the documentation builds without warnings", run: docs },
 ];
 
-/// The names that [`test`] takes.
+/// The names that [`test()`] takes.
 pub fn names() -> Vec<&'static str> {
     TESTS.iter().map(|suite| suite.name).collect()
 }
@@ -66,7 +66,7 @@ pub fn test(wanted: &[&str]) -> Result<(), Failure> {
 /// `cargo xtask ci`: formatting, lints, documentation, then all suites.
 ///
 /// # Errors
-/// As [`test`].
+/// As [`test()`].
 pub fn ci(rest: &[&str]) -> Result<(), Failure> {
     crate::no_arguments(rest)?;
     run(CHECKS.iter().chain(&TESTS))

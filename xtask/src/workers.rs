@@ -69,7 +69,7 @@ pub fn build_rust(scenarios: Scenarios) -> Result<Bundle, Failure> {
         return Ok(bundle);
     }
     let mut build = command("worker-build");
-    build.current_dir(root().join("worker")).args(["--release", "--out-dir"]);
+    build.current_dir(root().join("worker")).args(["--profile", "release-wasm", "--out-dir"]);
     build.arg(format!("../{}/{name}", DIRECTORY));
     if scenarios == Scenarios::With {
         build.args([".", "--features", "scenarios"]);
