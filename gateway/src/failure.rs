@@ -62,6 +62,12 @@ impl From<LoginError> for Failure {
                  the endpoint cannot tell who is calling. Let PostgreSQL ask for scram-sha-256, or let the operator \
                  set allow_trust = true for this database",
             ),
+            LoginError::PasswordRefused(error) => Failure::new(
+                Code::InvalidCredentials,
+                "the pooler before PostgreSQL refused the role or its password",
+            )
+            .sqlstate(Some(error.code().to_owned()))
+            .cause(error.message().to_owned()),
             LoginError::Refused(error) => {
                 let sqlstate = error.code().to_owned();
                 let (code, detail) = match sqlstate.as_str() {

@@ -1,6 +1,7 @@
 //! Connecting and logging in. PostgreSQL manual, "Start-up", "SASL Authentication", "SSL Session Encryption".
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -24,7 +25,6 @@ use crate::credentials::Credentials;
 const MESSAGE_LIMIT_BYTES: usize = 64 << 10;
 
 /// Where a server is and how to get there.
-#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) host: Host,
     pub(crate) port: u16,
@@ -32,6 +32,8 @@ pub(crate) struct Target {
     pub(crate) tls: Option<Tls>,
     pub(crate) allow_trust: bool,
     pub(crate) connect_timeout: Duration,
+    /// Whether the server has refused IntervalStyle at start: PgBouncer before 1.20 does not know it.
+    no_interval_style: AtomicBool,
 }
 
 /// Why there is no connection. Nothing was executed.
@@ -41,6 +43,8 @@ pub(crate) enum LoginError {
     Unreachable(String),
     /// PostgreSQL refused.
     Refused(ErrorResponse),
+    /// A pooler refused the password, with PgBouncer's SQLSTATE for that: `08P01`, protocol violation.
+    PasswordRefused(ErrorResponse),
     /// The server wants a way of logging in that the endpoint does not go; the text is for a stranger, too.
     Method(&'static str),
     /// The server did not ask for the password, so nothing is proven.
@@ -64,19 +68,31 @@ impl Target {
             tls: Tls::new(&config.url)?,
             allow_trust: config.allow_trust,
             connect_timeout: config.connect_timeout,
+            no_interval_style: AtomicBool::new(false),
         })
     }
 
     /// Connects and logs in.
     pub(crate) async fn login(&self, credentials: &Credentials) -> Result<Connection, LoginError> {
         let login = async {
-            let stream = self.open().await?;
-            Login { stream, buffer: BytesMut::with_capacity(8 << 10) }.run(self, credentials).await
+            let refused = match self.login_once(credentials).await {
+                Err(LoginError::Refused(error)) if error.code() == "08P01" => LoginError::Refused(error),
+                result => return result,
+            };
+            if self.no_interval_style.swap(true, Ordering::Relaxed) {
+                return Err(refused);
+            }
+            self.login_once(credentials).await
         };
         match tokio::time::timeout(self.connect_timeout, login).await {
             Ok(result) => result,
             Err(_) => Err(LoginError::Unreachable(format!("no login within {:?}", self.connect_timeout))),
         }
+    }
+
+    async fn login_once(&self, credentials: &Credentials) -> Result<Connection, LoginError> {
+        let stream = self.open().await?;
+        Login { stream, buffer: BytesMut::with_capacity(8 << 10) }.run(self, credentials).await
     }
 
     /// Asks the server to cancel what the connection with this key runs. PostgreSQL manual, "Canceling Requests in
@@ -167,14 +183,22 @@ impl Login {
             ("application_name", "onetrip"),
             ("client_encoding", "UTF8"),
             ("DateStyle", "ISO"),
-            ("IntervalStyle", "postgres"),
         ];
-        frontend::startup_message(parameters, &mut startup)?;
+        let interval_style =
+            (!target.no_interval_style.load(Ordering::Relaxed)).then_some(("IntervalStyle", "postgres"));
+        frontend::startup_message(parameters.into_iter().chain(interval_style), &mut startup)?;
         self.send(&startup).await?;
 
         let mut proof = Proof::NotAsked;
         loop {
-            let (tag, body) = self.receive().await?;
+            let (tag, body) = match self.receive().await {
+                Err(LoginError::Refused(error))
+                    if error.code() == "08P01" && matches!(proof, Proof::Sent | Proof::Scram(_)) =>
+                {
+                    return Err(LoginError::PasswordRefused(error));
+                }
+                received => received?,
+            };
             if tag != b'R' {
                 return Err(unexpected(tag));
             }

@@ -66,12 +66,7 @@ async fn relay(mut client: TcpStream, fault: Arc<AtomicU8>) {
                 let Ok(len @ 1..) = read else { return };
                 let now = fault.swap(Fault::None as u8, Ordering::SeqCst);
                 if now == Fault::ShutDown as u8 {
-                    let mut fatal = Vec::new();
-                    write_error(&mut fatal, "57P01", "terminating connection due to administrator command", None);
-                    let text = String::from_utf8(fatal[5..].to_vec()).unwrap().replace("ERROR", "FATAL");
-                    assert_eq!(text.len(), fatal.len() - 5);
-                    fatal.truncate(5);
-                    fatal.extend_from_slice(text.as_bytes());
+                    let fatal = fatal("57P01", "terminating connection due to administrator command");
                     client.write_all(&fatal).await.unwrap();
                     return;
                 }
@@ -95,6 +90,71 @@ async fn relay(mut client: TcpStream, fault: Arc<AtomicU8>) {
             }
         }
     }
+}
+
+/// A FATAL error as a server sends it.
+fn fatal(sqlstate: &str, message: &str) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write_error(&mut frame, sqlstate, message, None);
+    let body = String::from_utf8(frame.split_off(5)).unwrap().replace("ERROR", "FATAL");
+    frame.extend_from_slice(body.as_bytes());
+    frame
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_does_not_know_intervalstyle_is_used_without_it() {
+    // As PgBouncer 1.18 does it.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let refused = Arc::new(AtomicU8::new(0));
+    let count = refused.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut startup = [0; 4096];
+            let len = client.peek(&mut startup).await.unwrap();
+            if startup[..len].windows(13).any(|window| window == b"IntervalStyle") {
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = client.read(&mut startup).await;
+                client
+                    .write_all(&fatal("08P01", "unsupported startup parameter: IntervalStyle"))
+                    .await
+                    .unwrap();
+            } else {
+                tokio::spawn(relay(client, Arc::new(AtomicU8::new(Fault::None as u8))));
+            }
+        }
+    });
+    let toml = format!(
+        "listen = '127.0.0.1:0'\n[databases.app]\nurl = 'postgresql://127.0.0.1:{port}/postgres?sslmode=disable'"
+    );
+    let endpoint = Endpoint::start(&toml).await;
+    let owner = endpoint.caller(postgres().superuser(), postgres().password());
+    assert_eq!(owner.value("select 1").await, 1);
+    let wrong = endpoint.caller(postgres().superuser(), "wrong").json(r#"{"sql": "select 1"}"#).await;
+    assert_eq!(wrong.problem(401, "invalid_credentials")["sqlstate"], "28P01");
+    assert_eq!(refused.load(Ordering::SeqCst), 1, "it is asked once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_refuses_a_password_in_its_own_way_refuses_credentials() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let _ = client.read(&mut buffer).await;
+            // Asks for an MD5 password, and does not like it.
+            client.write_all(b"R\0\0\0\x0c\0\0\0\x05salt").await.unwrap();
+            let _ = client.read(&mut buffer).await;
+            client.write_all(&fatal("08P01", "password authentication failed")).await.unwrap();
+        }
+    });
+    let toml = format!(
+        "listen = '127.0.0.1:0'\n[databases.app]\nurl = 'postgresql://127.0.0.1:{port}/postgres?sslmode=disable'"
+    );
+    let endpoint = Endpoint::start(&toml).await;
+    let reply = endpoint.caller("ada", "wrong").json(r#"{"sql": "select 1"}"#).await;
+    assert_eq!(reply.problem(401, "invalid_credentials")["sqlstate"], "08P01");
 }
 
 #[tokio::test(flavor = "multi_thread")]
