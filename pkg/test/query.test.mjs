@@ -203,13 +203,15 @@ test("sql.with changes the defaults and leaves the original alone", async (t) =>
 test("the stack of an error points to the call", async (t) => {
   const { url } = await endpoint(t, () => ({ body: encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready()) }));
   const sql = connect(url);
-  async function inTheUsersCode() {
-    return sql`selec`;
+  async function inTheUsersCode(run) {
+    return await run();
   }
-  for (const failure of [await inTheUsersCode().catch((error) => error), await sql.query("selec").catch((error) => error), await sql.transaction([sql`selec`]).catch((error) => error)]) {
+  const calls = [() => sql`selec`, () => sql.query("selec"), () => sql.transaction([sql`selec`]), () => sql.with({ int8: "bigint" })`selec`.full()];
+  for (const call of calls) {
+    const failure = await inTheUsersCode(call).catch((error) => error);
     const [head, first] = failure.stack.split("\n");
     assert.equal(head, "SqlError: syntax error");
-    assert.ok(first.includes("query.test.mjs"), failure.stack);
+    assert.ok(first.includes("inTheUsersCode") && first.includes("query.test.mjs"), failure.stack);
   }
 });
 

@@ -4,7 +4,7 @@ import { parseEndpoint, type Endpoint } from "./endpoint.js";
 import { EndpointError, NetworkError, OnetripError, ProtocolError, UsageError } from "./errors.js";
 import { DEFAULTS, merge, type Options } from "./options.js";
 import { jsonValue, nameOf, quotedIdentifier } from "./parameters.js";
-import { LazyQuery, Trace, compose, isSent, join, partsOf, type Send, type Wanted } from "./query.js";
+import { LazyQuery, compose, isSent, join, partsOf, type Send, type Wanted } from "./query.js";
 import { ResponseReader, type Answer, type Statement } from "./response.js";
 import { retryAfterMs } from "./retry.js";
 import type { ConnectOptions, Fetch, Query, QueryOptions, RequestOptions, Sql, SqlValue } from "./types.js";
@@ -42,7 +42,7 @@ interface Connection {
 
 function makeSql(connection: Connection, defaults: Options, sender?: Send): Sql {
   // One function for all that is derived by `with`: it tells that queries belong to the same database.
-  const send: Send = sender ?? ((queries, options, trace) => run(connection, queries, options, trace));
+  const send: Send = sender ?? ((queries, options) => run(connection, queries, options));
   const wanted: Wanted = { options: defaults, arrayRows: false, fullResults: false };
 
   function sql(texts: unknown, ...values: unknown[]): LazyQuery<never> {
@@ -50,7 +50,7 @@ function makeSql(connection: Connection, defaults: Options, sender?: Send): Sql 
       throw new UsageError("Write sql`select …` as a template, or use sql.query(text, params): called like a function it could not tell values from text.");
     }
     if (texts.includes(undefined)) throw new UsageError("The template holds a malformed escape sequence: write \\\\ for a backslash.");
-    return new LazyQuery({ send, source: { texts: texts as string[], values }, wanted }, sql);
+    return new LazyQuery({ send, source: { texts: texts as string[], values }, wanted });
   }
 
   const members: Omit<Sql, never> = {
@@ -58,14 +58,13 @@ function makeSql(connection: Connection, defaults: Options, sender?: Send): Sql 
       if (typeof text !== "string") throw new UsageError(`sql.query needs the statement as a string, not ${nameOf(text)}.`);
       if (!Array.isArray(params)) throw new UsageError(`sql.query needs the parameters as an array, not ${nameOf(params)}.`);
       const { arrayRows = false, fullResults = false, ...rest } = options;
-      return new LazyQuery({ send, source: { text, params }, wanted: { options: merge(defaults, rest), arrayRows, fullResults } }, members.query);
+      return new LazyQuery({ send, source: { text, params }, wanted: { options: merge(defaults, rest), arrayRows, fullResults } });
     },
 
     transaction(queries: readonly Query<unknown>[], options?: RequestOptions): Promise<never> {
-      const trace = new Trace(members.transaction);
       const merged = merge(defaults, options);
       const list = transactionOf(queries, send);
-      const results = list.length === 0 ? Promise.resolve([]) : send(list, merged, trace);
+      const results = list.length === 0 ? Promise.resolve([]) : send(list, merged);
       list.forEach((query, index) => join(query, results, index));
       return results as Promise<never>;
     },
@@ -89,7 +88,7 @@ function transactionOf(queries: unknown, send: Send): LazyQuery<unknown>[] {
 }
 
 /** One request: composed once, sent as often as the policy allows. */
-async function run(connection: Connection, queries: readonly LazyQuery<unknown>[], options: Options, trace: Trace): Promise<unknown[]> {
+async function run(connection: Connection, queries: readonly LazyQuery<unknown>[], options: Options): Promise<unknown[]> {
   const deadline = new Deadline(options);
   try {
     const parts = queries.map(partsOf);
@@ -116,7 +115,10 @@ async function run(connection: Connection, queries: readonly LazyQuery<unknown>[
     }
   } catch (error) {
     const shown = deadline.timedOut ? timeoutError(connection, options) : error;
-    if (shown instanceof OnetripError) trace.give(shown);
+    // The code that awaits the query is what the stack should show. Engines keep track of it (async stack traces), so
+    // that it costs nothing to queries that succeed; the first frame is this one.
+    const [, ...frames] = (new Error().stack ?? "").split("\n").filter((line) => /^\s+at (?!process\.processTicks)|@/.test(line));
+    if (shown instanceof OnetripError && frames.length > 0) shown.stack = [`${shown.name}: ${shown.message}`, ...frames].join("\n");
     throw shown;
   } finally {
     deadline.end();

@@ -25,7 +25,7 @@ export interface Wanted {
 }
 
 /** Sends queries as one group. Resolves to a result for each, in the form that each wants. */
-export type Send = (queries: readonly LazyQuery<unknown>[], options: Options, stack: Trace) => Promise<unknown[]>;
+export type Send = (queries: readonly LazyQuery<unknown>[], options: Options) => Promise<unknown[]>;
 
 /** What a query holds. */
 export interface Parts {
@@ -45,24 +45,22 @@ export let join: (query: LazyQuery<unknown>, results: Promise<unknown[]>, index:
 /** A query that starts with the first `then`. */
 export class LazyQuery<Result> implements Query<Result> {
   #promise: Promise<Result> | undefined;
+  #joined: (() => Promise<unknown>) | undefined;
   // Private, so that a console shows neither the statement nor its parameters.
   readonly #parts: Parts;
-  readonly #trace: Trace;
 
   static {
     partsOf = (query) => query.#parts;
-    isSent = (query) => query.#promise !== undefined;
+    isSent = (query) => query.#promise !== undefined || query.#joined !== undefined;
     join = (query, results, index) => {
-      query.#promise = results.then((all) => all[index]);
-      // Whoever awaits the transaction sees its error; nobody needs to await each query, too.
-      query.#promise.catch(() => {});
+      // Not before it is asked for: whoever awaits the transaction sees its error, nobody needs to await each query, too,
+      // and engines trace a promise back to who awaits it only if that is one.
+      query.#joined = () => results.then((all) => all[index]);
     };
   }
 
-  /** `caller` is the function that the user called: the stack of an error begins above it. */
-  constructor(parts: Parts, caller: (...args: never[]) => unknown) {
+  constructor(parts: Parts) {
     this.#parts = parts;
-    this.#trace = new Trace(caller);
   }
 
   get [Symbol.toStringTag](): string {
@@ -70,8 +68,8 @@ export class LazyQuery<Result> implements Query<Result> {
   }
 
   full(): Query<FullResult<RowOf<Result>>> {
-    if (this.#promise !== undefined) throw new UsageError("The query was sent already; call full() before awaiting it.");
-    return new LazyQuery<FullResult<RowOf<Result>>>({ ...this.#parts, wanted: { ...this.#parts.wanted, fullResults: true } }, this.full);
+    if (isSent(this as LazyQuery<unknown>)) throw new UsageError("The query was sent already; call full() before awaiting it.");
+    return new LazyQuery<FullResult<RowOf<Result>>>({ ...this.#parts, wanted: { ...this.#parts.wanted, fullResults: true } });
   }
 
   then<A = Result, B = never>(onFulfilled?: ((value: Result) => A | PromiseLike<A>) | null, onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
@@ -87,26 +85,13 @@ export class LazyQuery<Result> implements Query<Result> {
   }
 
   #start(): Promise<Result> {
+    return (this.#promise ??= (this.#joined ?? this.#send).call(this) as Promise<Result>);
+  }
+
+  #send(): Promise<unknown> {
     const { send, wanted } = this.#parts;
-    return (this.#promise ??= send([this as LazyQuery<unknown>], wanted.options, this.#trace).then((results) => results[0] as Result));
-  }
-}
-
-/** Where the user called, kept for the stack of an error that comes later. */
-export class Trace {
-  stack?: string;
-
-  constructor(caller: (...args: never[]) => unknown) {
-    // V8 (and JavaScriptCore) leave out the frames below `caller`; elsewhere the whole stack is kept.
-    const capture = (Error as { captureStackTrace?: (target: object, below: unknown) => void }).captureStackTrace;
-    if (capture !== undefined) capture(this, caller);
-    else this.stack = new Error().stack ?? "";
-  }
-
-  /** Lets `error` point to the user's call. */
-  give(error: Error): void {
-    const frames = (this.stack ?? "").split("\n").filter((line) => /^\s+at |@/.test(line));
-    if (frames.length > 0) error.stack = [`${error.name}: ${error.message}`, ...frames].join("\n");
+    // `then` and not `await`, which would be a frame of the stack that an error shows.
+    return send([this as LazyQuery<unknown>], wanted.options).then((results) => results[0]);
   }
 }
 
