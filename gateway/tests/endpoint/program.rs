@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::{Caller, basic, postgres};
 
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onetrip"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ONETRIP_")) {
         command.env_remove(name);
@@ -15,14 +15,14 @@ fn program() -> Command {
 }
 
 /// A program that is ended with the test.
-struct Running {
-    child: Child,
+pub struct Running {
+    pub child: Child,
     log: BufReader<std::process::ChildStderr>,
     first: String,
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Running {
+    pub fn start(command: &mut Command) -> Running {
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut first = String::new();
@@ -30,7 +30,7 @@ impl Running {
         Running { child, log, first }
     }
 
-    fn caller(&self) -> Caller {
+    pub fn caller(&self) -> Caller {
         let (_, rest) = self.first.split_once("http://").unwrap_or_else(|| panic!("{}", self.first));
         let address = rest.split(',').next().unwrap().parse().unwrap();
         Caller { address, authorization: basic(postgres().superuser(), postgres().password()) }
@@ -44,7 +44,7 @@ impl Drop for Running {
     }
 }
 
-fn url() -> String {
+pub fn url() -> String {
     format!("postgresql://127.0.0.1:{}/postgres", postgres().port())
 }
 
