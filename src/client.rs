@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onetrip_wire::frontend;
-use onetrip_wire::representation::FRAMES;
 use postgres_types::{ToSql, Type};
 
 use crate::answer::Expected;
-use crate::exchange::{self, Pipeline, Settings};
+use crate::exchange::{Endpoint, Pipeline, Settings};
 use crate::policy::Repeat;
 use crate::transport::Transport;
 use crate::{Batch, Config, Error, Kind, Row, StatementResult, Transaction, parameter};
@@ -32,15 +31,8 @@ use crate::{Batch, Config, Error, Kind, Row, StatementResult, Transaction, param
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    endpoint: Arc<Endpoint>,
     settings: Settings,
-}
-
-struct Shared {
-    transport: Box<dyn Transport>,
-    config: Config,
-    url: Arc<str>,
-    headers: Arc<[(&'static str, String)]>,
 }
 
 impl Client {
@@ -75,19 +67,8 @@ impl Client {
 
     /// A client by a transport of your own.
     pub fn with_transport(config: Config, transport: impl Transport) -> Client {
-        let headers = [
-            ("authorization", config.authorization()),
-            ("content-type", FRAMES.to_owned()),
-            ("accept", FRAMES.to_owned()),
-        ];
-        let shared = Shared {
-            transport: Box::new(transport),
-            url: config.pipeline_url().into(),
-            headers: Arc::from(headers),
-            config,
-        };
-        let settings = Settings { timeout: shared.config.timeout, repeat: Repeat::Forbidden };
-        Client { shared: Arc::new(shared), settings }
+        let settings = Settings { timeout: config.timeout, repeat: Repeat::Forbidden };
+        Client { endpoint: Arc::new(Endpoint::new(config, transport)), settings }
     }
 
     /// The same client with another timeout: how long a call may take, all attempts and waits together.
@@ -100,7 +81,7 @@ impl Client {
     /// ```
     pub fn timeout(&self, timeout: Duration) -> Client {
         let settings = Settings { timeout: Some(timeout), ..self.settings };
-        Client { shared: self.shared.clone(), settings }
+        Client { endpoint: self.endpoint.clone(), settings }
     }
 
     /// The same client for statements that may run twice, because they only read or because their effect is the same
@@ -114,7 +95,7 @@ impl Client {
     /// ```
     pub fn repeatable(&self) -> Client {
         let settings = Settings { repeat: Repeat::Allowed, ..self.settings };
-        Client { shared: self.shared.clone(), settings }
+        Client { endpoint: self.endpoint.clone(), settings }
     }
 
     /// Runs a statement and gives its rows.
@@ -261,8 +242,7 @@ impl Client {
     }
 
     pub(crate) async fn run(&self, pipeline: Pipeline) -> Result<Vec<StatementResult>, Error> {
-        let Shared { transport, config, url, headers } = &*self.shared;
-        exchange::run(transport.as_ref(), config, self.settings, url, headers, pipeline).await
+        self.endpoint.run(self.settings, pipeline).await
     }
 
     fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Statement<'_>, Error> {
@@ -294,7 +274,7 @@ impl Statement<'_> {
 impl fmt::Debug for Client {
     /// Shows no password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Client").field("config", &self.shared.config).finish_non_exhaustive()
+        formatter.debug_struct("Client").field("config", self.endpoint.config()).finish_non_exhaustive()
     }
 }
 

@@ -19,13 +19,11 @@ use crate::policy::Policy;
 /// # Ok::<(), onetrip::Error>(())
 /// ```
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct Config {
     // Scheme and authority, without a slash at the end: `https://db.example.com:8443`.
     origin: String,
     database: String,
-    role: String,
-    password: String,
+    credentials: Credentials,
     pub(crate) timeout: Option<Duration>,
     pub(crate) policy: Policy,
     pub(crate) response_limit_bytes: usize,
@@ -38,27 +36,27 @@ impl Config {
     ///
     /// # Errors
     /// [`Kind::Usage`](crate::Kind::Usage) when the origin is not `https://host[:port]` or `http://host[:port]`, or when
-    /// the database, the role or the password cannot be sent.
-    pub fn new(origin: &str, database: &str, role: &str, password: &str) -> Result<Config, Error> {
+    /// the database is empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use onetrip::{Config, Credentials};
+    /// let credentials = Credentials::password("app", "p@ss/word")?;
+    /// let config = Config::new("https://db.example.com", "shop", credentials)?;
+    /// # Ok::<(), onetrip::Error>(())
+    /// ```
+    pub fn new(origin: &str, database: &str, credentials: Credentials) -> Result<Config, Error> {
         let (scheme, rest) = scheme(origin)?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         host_and_port(authority)?;
-        if database.is_empty() {
-            return Err(Error::usage("the name of the database is empty"));
-        }
-        if role.is_empty() {
-            return Err(Error::usage("the role is empty"));
-        }
-        if role.contains(':') {
-            return Err(Error::usage(
-                "the role holds a colon, which HTTP's Basic authentication cannot carry",
-            ));
+        // The dots would be steps in the URL's path.
+        if matches!(database, "" | "." | "..") {
+            return Err(Error::usage("the name of the database is empty or only dots"));
         }
         Ok(Config {
             origin: format!("{scheme}://{authority}"),
             database: database.to_owned(),
-            role: role.to_owned(),
-            password: password.to_owned(),
+            credentials,
             timeout: Some(Duration::from_secs(30)),
             policy: Policy::default(),
             response_limit_bytes: 64 << 20,
@@ -104,7 +102,7 @@ impl Config {
 
     /// The role.
     pub fn role(&self) -> &str {
-        &self.role
+        &self.credentials.role
     }
 
     /// The URL that pipelines are posted to. It holds no credentials.
@@ -119,7 +117,10 @@ impl Config {
     pub(crate) fn authorization(&self) -> String {
         use base64::Engine;
         use base64::prelude::BASE64_STANDARD;
-        format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", self.role, self.password)))
+        format!(
+            "Basic {}",
+            BASE64_STANDARD.encode(format!("{}:{}", self.credentials.role, self.credentials.password))
+        )
     }
 }
 
@@ -168,12 +169,8 @@ impl FromStr for Config {
                 ))
             })
         };
-        Config::new(
-            &format!("{scheme}://{host}"),
-            &decode(database, "database")?,
-            &decode(role, "role")?,
-            &decode(password, "password")?,
-        )
+        let credentials = Credentials::password(decode(role, "role")?, decode(password, "password")?)?;
+        Config::new(&format!("{scheme}://{host}"), &decode(database, "database")?, credentials)
     }
 }
 
@@ -184,12 +181,44 @@ impl fmt::Debug for Config {
             .debug_struct("Config")
             .field("origin", &self.origin)
             .field("database", &self.database)
-            .field("role", &self.role)
-            .field("password", &"…")
+            .field("credentials", &self.credentials)
             .field("timeout", &self.timeout)
             .field("policy", &self.policy)
             .field("response_limit_bytes", &self.response_limit_bytes)
             .finish()
+    }
+}
+
+/// Who asks.
+#[derive(Clone)]
+pub struct Credentials {
+    role: String,
+    password: String,
+}
+
+impl Credentials {
+    /// A PostgreSQL role and its password, as they are: nothing is percent-encoded here.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`](crate::Kind::Usage) when the role is empty or holds a colon, which HTTP cannot carry.
+    pub fn password(role: impl Into<String>, password: impl Into<String>) -> Result<Credentials, Error> {
+        let (role, password) = (role.into(), password.into());
+        if role.is_empty() {
+            return Err(Error::usage("the role is empty"));
+        }
+        if role.contains(':') {
+            return Err(Error::usage(
+                "the role holds a colon, which HTTP's Basic authentication cannot carry",
+            ));
+        }
+        Ok(Credentials { role, password })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    /// Shows no password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Credentials({}, …)", self.role)
     }
 }
 
@@ -323,6 +352,7 @@ mod tests {
             ("https://app:hunter2@h", "no database"),
             ("https://app:hunter2@h/", "no database"),
             ("https://app:hunter2@h/a/b", "more than one part"),
+            ("https://app:hunter2@h/%2e.", "only dots"),
             ("https://app:hunter2@/d", "host"),
             ("https://app:hunter2@h:99999/d", "port"),
             ("https://app:hunter2@h:/d", "port"),

@@ -30,52 +30,72 @@ pub(crate) struct Settings {
     pub(crate) repeat: Repeat,
 }
 
-pub(crate) async fn run(
-    transport: &dyn Transport,
-    config: &Config,
-    settings: Settings,
-    url: &Arc<str>,
-    headers: &Arc<[(&'static str, String)]>,
-    pipeline: Pipeline,
-) -> Result<Vec<StatementResult>, Error> {
-    let clock = transport.clock();
-    let start_ms = clock.now_ms();
-    let deadline_ms = settings.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-    let mut number = 0;
-    loop {
-        number += 1;
-        let left_ms = deadline_ms
-            .map(|deadline_ms| deadline_ms.saturating_sub(clock.now_ms().saturating_sub(start_ms)));
-        let request = Request { url: url.clone(), headers: headers.clone(), body: pipeline.frames.clone() };
-        let sent = exchange(transport, config, pipeline.expected, request);
-        let error = match within(sent, clock, left_ms).await {
-            Some(Ok(results)) => return Ok(results),
-            Some(Err(error)) => error.attempts_are(number),
-            None => return Err(timed_out(deadline_ms).attempts_are(number)),
-        };
-        let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
-        let attempt =
-            Attempt { number, elapsed_ms, deadline_ms, outcome: error.retry(), repeat: settings.repeat };
-        match config.policy.decide(&attempt, clock.random()) {
-            Decision::Fail => return Err(error),
-            Decision::RetryAfter(wait_ms) => clock.sleep(wait_ms.into()).await,
-        }
-    }
+/// Where calls go to, and how.
+pub(crate) struct Endpoint {
+    transport: Box<dyn Transport>,
+    config: Config,
+    url: Arc<str>,
+    headers: Arc<[(&'static str, String)]>,
 }
 
-async fn exchange(
-    transport: &dyn Transport,
-    config: &Config,
-    expected: Expected,
-    request: Request,
-) -> Result<Vec<StatementResult>, Error> {
-    let mut response = transport.send(request).await.map_err(|failure| no_answer(config, failure))?;
-    let request_id = response.header("onetrip-request-id").map(str::to_owned);
-    let read = match response.status {
-        200 => answer(config, expected, &mut response).await,
-        _ => Err(refused(config, &mut response).await),
-    };
-    read.map_err(|error| error.request_id_is(request_id))
+impl Endpoint {
+    pub(crate) fn new(config: Config, transport: impl Transport) -> Endpoint {
+        let headers = [
+            ("authorization", config.authorization()),
+            ("content-type", FRAMES.to_owned()),
+            ("accept", FRAMES.to_owned()),
+        ];
+        let (url, headers) = (config.pipeline_url().into(), Arc::from(headers));
+        Endpoint { transport: Box::new(transport), config, url, headers }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// One call: as many attempts as the policy allows.
+    pub(crate) async fn run(
+        &self,
+        settings: Settings,
+        pipeline: Pipeline,
+    ) -> Result<Vec<StatementResult>, Error> {
+        let clock = self.transport.clock();
+        let start_ms = clock.now_ms();
+        let deadline_ms =
+            settings.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let mut number = 0;
+        loop {
+            number += 1;
+            let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
+            let left_ms = deadline_ms.map(|deadline_ms| deadline_ms.saturating_sub(elapsed_ms));
+            let error = match within(self.attempt(&pipeline), clock, left_ms).await {
+                Some(Ok(results)) => return Ok(results),
+                Some(Err(error)) => error.attempts_are(number),
+                None => return Err(timed_out(deadline_ms).attempts_are(number)),
+            };
+            let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
+            let (outcome, repeat) = (error.retry(), settings.repeat);
+            let attempt = Attempt { number, elapsed_ms, deadline_ms, outcome, repeat };
+            match self.config.policy.decide(&attempt, clock.random()) {
+                Decision::Fail => return Err(error),
+                Decision::RetryAfter(wait_ms) => clock.sleep(wait_ms.into()).await,
+            }
+        }
+    }
+
+    async fn attempt(&self, pipeline: &Pipeline) -> Result<Vec<StatementResult>, Error> {
+        let config = &self.config;
+        let (url, headers) = (self.url.clone(), self.headers.clone());
+        let request = Request { url, headers, body: pipeline.frames.clone() };
+        let sent = self.transport.send(request).await;
+        let mut response = sent.map_err(|failure| no_answer(config, failure))?;
+        let request_id = response.header("onetrip-request-id").map(str::to_owned);
+        let read = match response.status {
+            200 => answer(config, pipeline.expected, &mut response).await,
+            _ => Err(refused(config, &mut response).await),
+        };
+        read.map_err(|error| error.request_id_is(request_id))
+    }
 }
 
 async fn answer(
@@ -85,7 +105,7 @@ async fn answer(
 ) -> Result<Vec<StatementResult>, Error> {
     let content_type = response.header("content-type").unwrap_or_default();
     if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FRAMES) {
-        return Err(problem::refusal(200, content_type, None, &[]));
+        return Err(problem::foreign(200, content_type));
     }
     let mut answer = Answer::new(expected, config.response_limit_bytes);
     loop {
@@ -109,8 +129,7 @@ async fn refused(config: &Config, response: &mut Response) -> Error {
             Ok(None) | Err(_) => break,
         }
     }
-    let content_type = response.header("content-type").unwrap_or_default();
-    let error = problem::refusal(response.status, content_type, response.header("retry-after"), &body);
+    let error = problem::refusal(response, &body);
     match error.refusal() {
         Some("unknown_database") => error.about_database(config.database()),
         _ => error,

@@ -96,7 +96,7 @@ pub use batch::Batch;
 #[cfg(feature = "client")]
 pub use client::Client;
 #[cfg(feature = "client")]
-pub use config::Config;
+pub use config::{Config, Credentials};
 #[cfg(feature = "client")]
 pub use error::{DbError, Error, Kind, Outcome};
 #[cfg(feature = "client")]

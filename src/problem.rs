@@ -4,14 +4,17 @@
 //! status has to speak for itself.
 
 use crate::policy;
+use crate::transport::Response;
 use crate::{Error, Kind, Outcome};
 
 /// The longest part of a text of the endpoint that an error shows, in characters.
 const SHOWN_CHARACTERS: usize = 500;
 
 /// The error of an answer whose status is not 200.
-pub(crate) fn refusal(status: u16, content_type: &str, retry_after: Option<&str>, body: &[u8]) -> Error {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
+    let status = response.status;
+    let content_type = response.header("content-type").unwrap_or_default();
+    let media_type = media_type(content_type);
     let is_problem = media_type.eq_ignore_ascii_case("application/problem+json");
     let members = std::str::from_utf8(body).ok().filter(|_| is_problem).and_then(members).unwrap_or_default();
     let text = |name: &str| {
@@ -25,12 +28,13 @@ pub(crate) fn refusal(status: u16, content_type: &str, retry_after: Option<&str>
     let retryable = members.iter().any(|(name, value)| name == "retryable" && *value == Member::True);
     let code = text("code");
     let Some(known) = code.as_deref() else {
-        return foreign(status, media_type);
+        return foreign(status, content_type);
     };
 
     let what = text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("HTTP status {status}"));
     let message = format!("the endpoint refused the request ({known}): {what}{}", advice(known));
-    let retry_after_ms = retry_after
+    let retry_after_ms = response
+        .header("retry-after")
         .and_then(|seconds| seconds.trim().parse::<u32>().ok())
         .map(|seconds| seconds.saturating_mul(1_000));
     let (kind, outcome, retry) = match known {
@@ -46,10 +50,10 @@ pub(crate) fn refusal(status: u16, content_type: &str, retry_after: Option<&str>
 }
 
 /// An answer that no onetrip endpoint gives.
-fn foreign(status: u16, media_type: &str) -> Error {
-    let media_type: String = match media_type {
+pub(crate) fn foreign(status: u16, content_type: &str) -> Error {
+    let media_type: String = match media_type(content_type) {
         "" => "no content type".to_owned(),
-        _ => media_type.chars().filter(|character| !character.is_control()).take(60).collect(),
+        media_type => media_type.chars().filter(|character| !character.is_control()).take(60).collect(),
     };
     let message = match status {
         0 | 300..=399 => format!(
@@ -68,6 +72,10 @@ fn foreign(status: u16, media_type: &str) -> Error {
         _ => (Kind::Protocol, Outcome::NotExecuted),
     };
     Error::new(kind, message).outcome_is(outcome).refusal_is(status, None, None)
+}
+
+fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// What to do about a refusal, where its detail cannot know it.
@@ -188,6 +196,12 @@ impl<'a> Json<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn refusal(status: u16, content_type: &str, retry_after: Option<&str>, body: &[u8]) -> Error {
+        let mut headers = vec![("content-type", content_type.to_owned())];
+        headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
+        super::refusal(&Response::whole(status, headers, Vec::new()), body)
+    }
 
     #[test]
     fn a_problem_gives_its_code_and_its_detail_and_what_to_do() {
