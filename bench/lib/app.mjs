@@ -38,7 +38,11 @@ export function app(load) {
       const run = await open(load, workload, searchParams.get("candidate"));
       const count = Number(searchParams.get("count"));
       let rows = 0;
-      for (let i = 0; i < count; i++) rows += (await run()).length;
+      // A decoder is no promise, and awaiting one costs as much as a small answer.
+      for (let i = 0; i < count; i++) {
+        const result = run();
+        rows += (Array.isArray(result) ? result : await result).length;
+      }
       return String(rows);
     }
     return "";

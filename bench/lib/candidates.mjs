@@ -1,7 +1,7 @@
 // What is measured: each candidate turns the bytes of one answer into finished row objects.
 //
-// The same file runs in every runtime. `open(bytes)` prepares a candidate for one workload and gives an asynchronous
-// function that does the work once; `format` names the bytes that it works on.
+// The same file runs in every runtime. `open(bytes)` prepares a candidate for one workload and gives a function that does
+// the work once and returns the rows or a promise of them; `format` names the bytes that it works on.
 
 import { neon, neonConfig } from "@neondatabase/serverless";
 import { processQueryResult } from "#peer-decoder";
@@ -40,7 +40,7 @@ export const candidates = {
   // Its decoder alone: what it does with the text of the answer once it is there.
   "peer, decoder": {
     format: "peer.json",
-    open: (bytes) => async () => processQueryResult(JSON.parse(utf8.decode(bytes)), { arrayMode: false, fullResults: false, types: undefined }),
+    open: (bytes) => () => processQueryResult(JSON.parse(utf8.decode(bytes)), { arrayMode: false, fullResults: false, types: undefined }),
   },
   // What any client pays that gets its bytes from a Response.
   "Response alone": {
@@ -53,6 +53,6 @@ export const candidates = {
   // JSON with as little in it as possible, and nothing done to it: timestamps stay text.
   "JSON.parse": {
     format: "minimal.json",
-    open: (bytes) => async () => JSON.parse(utf8.decode(bytes)),
+    open: (bytes) => () => JSON.parse(utf8.decode(bytes)),
   },
 };

@@ -34,7 +34,7 @@ const statements = [{ text: "", mapping: { int8: "string", numeric: "string", ti
 
 /** The decoder alone: from the bytes of an answer to its rows, without a request. */
 function blocks(bytes) {
-  return async () => {
+  return () => {
     const reader = new ResponseReader(statements);
     reader.push(bytes);
     return reader.finish()[0].rows;
@@ -44,7 +44,7 @@ function blocks(bytes) {
 /** The same from frames. */
 async function frames(bytes) {
   const wasm = await loadFrom(source)();
-  return async () => {
+  return () => {
     const reader = new ResponseReader(statements);
     readFrames(wasm, bytes, "utf16", { int8Binary: false, timestampsText: false, jsonText: false }, reader);
     return reader.finish()[0].rows;

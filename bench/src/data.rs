@@ -87,7 +87,7 @@ fn mixed_value(dice: &mut Dice, column: &str, row: usize) -> Option<String> {
         "active" => if dice.below(4) == 0 { "f" } else { "t" }.to_owned(),
         "score" if dice.below(20) == 0 => return None,
         "score" => (dice.fraction() * 1000.0).to_string(),
-        "created_at" => timestamp(dice),
+        "created_at" => timestamp(dice, row),
         "settings" => {
             format!("{{\"theme\": \"{}\", \"level\": {}}}", dice.pick(&["dark", "light"]), dice.below(100),)
         }
@@ -162,12 +162,28 @@ fn words(dice: &mut Dice, list: &[&str], len: usize) -> String {
     }
 }
 
-fn timestamp(dice: &mut Dice) -> String {
-    let (year, month, day) = (2015 + dice.below(10), 1 + dice.below(12), 1 + dice.below(28));
-    let (hour, minute, second) = (dice.below(24), dice.below(60), dice.below(60));
+/// Rows are in the order of their creation, some hours apart, as in a table that is read by its key.
+fn timestamp(dice: &mut Dice, row: usize) -> String {
+    let seconds = row as u64 * 30_000 + dice.below(30_000);
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     let micros = 1 + dice.below(999_999);
     let text = format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}");
     format!("{}+00", text.trim_end_matches('0'))
+}
+
+/// Year, month and day so many days after 2015-01-01.
+fn date(mut days: u64) -> (u64, usize, u64) {
+    for year in 2015.. {
+        let leap = u64::from(year % 4 == 0);
+        for (index, len) in [31, 28 + leap, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].into_iter().enumerate() {
+            if days < len {
+                return (year, index + 1, days + 1);
+            }
+            days -= len;
+        }
+    }
+    unreachable!("some year has the day")
 }
 
 fn uuid(dice: &mut Dice) -> String {
