@@ -32,7 +32,7 @@ const TESTS: [Suite; 6] = [
         run: npm,
     },
     Suite { name: "workerd", what: "the TypeScript and the Rust Worker in a real workerd", run: workerd },
-    Suite { name: "browser", what: "the driver in a headless browser", run: browser },
+    Suite { name: "browser", what: "the driver and the npm package in a headless browser", run: browser },
 ];
 
 const CHECKS: [Suite; 4] = [
@@ -128,7 +128,7 @@ fn npm() -> Result<(), Failure> {
     show(command("node").arg("pkg/scripts/test.mjs"))?;
     show(command("tsc").args(["--project", "examples/worker-typescript"]))?;
     let stack = Stack::start()?;
-    for runtime in ["node", "edge-light"] {
+    for runtime in ["node", "edge-light", "others"] {
         show(command("node").arg(format!("tests/runtimes/{runtime}/run.mjs")).env(TEST_URL, stack.url()))?;
     }
     Ok(())
@@ -161,7 +161,9 @@ fn browser() -> Result<(), Failure> {
     if let Some(driver) = tools::chromedriver() {
         command.arg("--chromedriver").arg(driver);
     }
-    show(command.arg("tests/browser").env(TEST_URL, stack.url()))
+    show(command.arg("tests/browser").env(TEST_URL, stack.url()))?;
+    tools::build_package_if_changed()?;
+    show(tools::command("node").arg("tests/runtimes/browser/run.mjs").env(TEST_URL, stack.url()))
 }
 
 fn format() -> Result<(), Failure> {

@@ -4,10 +4,10 @@
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database [CHROMIUM_BIN=…] node tests/runtimes/browser/run.mjs
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { bundle, newPrefix, printMistakes, printReport, root, scenarioFiles, testUrl, withProject } from "../shared/package.mjs";
 
 const url = testUrl();
@@ -28,10 +28,16 @@ try {
 await fetch("/found", { method: "POST", body: JSON.stringify(found) });
 `;
 
+/** The first of these programs that is there. */
+function onPath(names) {
+  const found = names.find((name) => process.env.PATH.split(delimiter).some((folder) => existsSync(join(folder, name))));
+  return found ?? names[0];
+}
+
 /** Opens the page and resolves to what it reports; undefined without a Chromium. */
 function inChromium(page, found) {
   const profile = mkdtempSync(join(tmpdir(), "onetrip-chromium-"));
-  const binary = process.env.CHROMIUM_BIN ?? "chromium";
+  const binary = process.env.CHROMIUM_BIN ?? onPath(["chromium", "google-chrome", "chrome"]);
   const chromium = spawn(binary, ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", `--user-data-dir=${profile}`, page], { stdio: "ignore" });
   const gone = new Promise((resolve, reject) => {
     chromium.once("error", (error) => (error.code === "ENOENT" ? resolve(undefined) : reject(error)));
