@@ -7,7 +7,8 @@ use onetrip_wire::Limits;
 use onetrip_wire::backend::{CommandTag, ErrorResponse, TransactionStatus};
 use onetrip_wire::response::{Event, ResponseReader};
 
-use crate::{Column, Error, Kind, Row};
+use crate::effect::Effect;
+use crate::{Column, Error, Kind, Outcome, Row, policy};
 
 /// What one statement gave.
 #[derive(Clone, Debug)]
@@ -46,7 +47,14 @@ impl StatementResult {
 
 /// What was sent, as far as the reading of its answer depends on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Expected {
+pub(crate) struct Expected {
+    pub(crate) shape: Shape,
+    pub(crate) effect: Effect,
+}
+
+/// How many statements were sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shape {
     /// One statement; an error needs no index.
     Statement,
     /// One group of that many statements.
@@ -107,17 +115,20 @@ impl Answer {
     /// PostgreSQL's error, where the answer already holds one: it stands whatever becomes of the rest.
     pub(crate) fn failure(&self) -> Option<Error> {
         let (error, statement) = self.failed.clone()?;
-        let index = match self.expected {
+        let index = match self.expected.shape {
             // A deferred constraint fails after the last statement: at the commit.
-            Expected::Batch(count) if statement < count => Some(statement),
+            Shape::Batch(count) if statement < count => Some(statement),
             _ => None,
         };
-        let mut whole = Error::database(error, index);
-        if matches!(self.expected, Expected::Script) {
-            // What a script committed before stays committed, and running it again is another matter.
-            whole = whole.outcome_is(crate::Outcome::Unknown).retry_is(crate::policy::Outcome::Failed);
-        }
-        Some(whole)
+        let whole = Error::database(error, index);
+        Some(match self.expected.effect {
+            Effect::Atomic => whole,
+            Effect::Whole => match whole.retry() {
+                policy::Outcome::RolledBack => whole.retry_is(policy::Outcome::Failed),
+                _ => whole,
+            },
+            Effect::Open => whole.outcome_is(Outcome::Unknown).retry_is(policy::Outcome::Failed),
+        })
     }
 
     /// The results of all statements, when the answer is over.
@@ -133,10 +144,10 @@ impl Answer {
                  belongs together as one batch: it is a transaction of its own, without BEGIN and COMMIT",
             ));
         }
-        let expected = match self.expected {
-            Expected::Statement => 1,
-            Expected::Batch(count) => count,
-            Expected::Script => return Ok(Vec::new()),
+        let expected = match self.expected.shape {
+            Shape::Statement => 1,
+            Shape::Batch(count) => count,
+            Shape::Script => return Ok(Vec::new()),
         };
         if self.results.len() != expected {
             let found = self.results.len();
@@ -152,7 +163,7 @@ impl Answer {
 
     fn take(&mut self, event: Event) -> Result<(), Error> {
         match event {
-            _ if matches!(self.expected, Expected::Script)
+            _ if matches!(self.expected.shape, Shape::Script)
                 && !matches!(event, Event::Failed(_) | Event::GroupEnd(_)) => {}
             Event::Fields(fields) => self.columns = Some(fields.into_iter().map(Column::new).collect()),
             Event::Row(row) => {

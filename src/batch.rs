@@ -5,7 +5,8 @@ use std::fmt;
 use onetrip_wire::frontend;
 use postgres_types::ToSql;
 
-use crate::answer::Expected;
+use crate::answer::{Expected, Shape};
+use crate::effect::Effect;
 use crate::exchange::Pipeline;
 use crate::{Client, Error, StatementResult, parameter};
 
@@ -17,13 +18,14 @@ pub struct Batch {
     client: Client,
     frames: Vec<u8>,
     count: usize,
+    effect: Effect,
     // The first statement that cannot be encoded.
     failed: Option<Error>,
 }
 
 impl Batch {
     pub(crate) fn new(client: Client) -> Batch {
-        Batch { client, frames: Vec::new(), count: 0, failed: None }
+        Batch { client, frames: Vec::new(), count: 0, effect: Effect::Atomic, failed: None }
     }
 
     /// Adds a statement.
@@ -33,6 +35,7 @@ impl Batch {
         {
             self.failed = Some(error.statement_index(self.count));
         }
+        self.effect = self.effect.max(Effect::of(sql));
         self.count += 1;
         self
     }
@@ -53,7 +56,7 @@ impl Batch {
     /// As [`Client::query`]; [`Error::statement`] is the index of the statement that failed. Nothing then took effect,
     /// except where [`Error::outcome`] says that this is unknown.
     pub async fn commit(self) -> Result<Vec<StatementResult>, Error> {
-        let Batch { client, mut frames, count, failed } = self;
+        let Batch { client, mut frames, count, effect, failed } = self;
         if let Some(error) = failed {
             return Err(error);
         }
@@ -61,7 +64,8 @@ impl Batch {
             return Ok(Vec::new());
         }
         frontend::sync(&mut frames);
-        client.run(Pipeline { frames: frames.into(), expected: Expected::Batch(count) }).await
+        let expected = Expected { shape: Shape::Batch(count), effect };
+        client.run(Pipeline { frames: frames.into(), expected }).await
     }
 }
 

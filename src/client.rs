@@ -7,7 +7,8 @@ use std::time::Duration;
 use onetrip_wire::frontend;
 use postgres_types::{ToSql, Type};
 
-use crate::answer::Expected;
+use crate::answer::{Expected, Shape};
+use crate::effect::Effect;
 use crate::exchange::{Endpoint, Pipeline, Settings};
 use crate::policy::Repeat;
 use crate::transport::Transport;
@@ -167,7 +168,7 @@ impl Client {
         let mut frames = Vec::new();
         parameter::typed_statement(&mut frames, sql, parameters)?;
         frontend::sync(&mut frames);
-        Ok(self.statement(frames).run().await?.into_rows())
+        Ok(self.statement(frames, sql).run().await?.into_rows())
     }
 
     /// Runs a statement and gives the number of rows that it inserted, updated, deleted or selected; 0 for other commands.
@@ -204,7 +205,8 @@ impl Client {
         frontend::query(&mut frames, script).map_err(|error| {
             Error::usage(format!("the script cannot be sent: {}", error.detail())).source(error)
         })?;
-        self.run(Pipeline { frames: frames.into(), expected: Expected::Script }).await?;
+        let expected = Expected { shape: Shape::Script, effect: Effect::Open };
+        self.run(Pipeline { frames: frames.into(), expected }).await?;
         Ok(())
     }
 
@@ -249,11 +251,11 @@ impl Client {
         let mut frames = Vec::new();
         parameter::statement(&mut frames, sql, parameters)?;
         frontend::sync(&mut frames);
-        Ok(self.statement(frames))
+        Ok(self.statement(frames, sql))
     }
 
-    fn statement(&self, frames: Vec<u8>) -> Statement<'_> {
-        Statement { client: self, frames }
+    fn statement(&self, frames: Vec<u8>, sql: &str) -> Statement<'_> {
+        Statement { client: self, frames, effect: Effect::of(sql) }
     }
 }
 
@@ -261,11 +263,13 @@ impl Client {
 struct Statement<'a> {
     client: &'a Client,
     frames: Vec<u8>,
+    effect: Effect,
 }
 
 impl Statement<'_> {
     async fn run(self) -> Result<StatementResult, Error> {
-        let pipeline = Pipeline { frames: self.frames.into(), expected: Expected::Statement };
+        let expected = Expected { shape: Shape::Statement, effect: self.effect };
+        let pipeline = Pipeline { frames: self.frames.into(), expected };
         let mut results = self.client.run(pipeline).await?;
         Ok(results.pop().expect("the answer was checked to have one result"))
     }

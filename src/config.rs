@@ -77,8 +77,10 @@ impl Config {
         self
     }
 
-    /// Sets how often and how patiently a request is tried. What may have been executed is never sent again, whatever
-    /// the policy, unless [`Client::repeatable`](crate::Client::repeatable) allows it.
+    /// Sets how often and how patiently a request is tried: what never left, what the endpoint refused for a reason that
+    /// passes, and queries and changes that PostgreSQL rolled back because of other transactions (`40001`, `40P01`). What
+    /// may have been executed is never sent again, whatever the policy, unless
+    /// [`Client::repeatable`](crate::Client::repeatable) allows it.
     pub fn policy(mut self, policy: Policy) -> Config {
         self.policy = policy;
         self

@@ -73,6 +73,8 @@ mod client;
 #[cfg(feature = "client")]
 mod config;
 #[cfg(feature = "client")]
+mod effect;
+#[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
 mod exchange;

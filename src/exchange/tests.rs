@@ -221,6 +221,20 @@ async fn a_script_that_conflicts_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn what_commits_on_its_own_is_not_sent_again_after_a_conflict() {
+    for (sql, outcome) in [("call p()", Outcome::Unknown), ("create index i on t (a)", Outcome::NotExecuted)]
+    {
+        let script = Script::new([failed("ERROR", "40001")]);
+        let error = script.client().execute(sql, &[]).await.unwrap_err();
+        assert_eq!((error.outcome(), error.is_retryable(), error.attempts()), (outcome, false, 1), "{sql}");
+    }
+    let script = Script::new([failed("ERROR", "40001")]);
+    let batch = script.client().batch().statement("insert into t values (1)", &[]).statement("commit", &[]);
+    let error = batch.statement("select 1", &[]).commit().await.unwrap_err();
+    assert_eq!((error.outcome(), error.attempts()), (Outcome::Unknown, 1));
+}
+
+#[tokio::test]
 async fn waits_double_and_a_retry_after_is_honoured() {
     let busy = |seconds| problem(429, "too_many_requests", true, seconds);
     let script = Script::new([busy(None), busy(None), frames(ONE)]);

@@ -1,0 +1,65 @@
+//! What a failed statement can have left behind, by its first word.
+//!
+//! A statement that fails is rolled back, and its transaction with it; except that procedures (`CALL`, `DO`) and transaction
+//! commands commit on their own before something behind them fails. The first word is enough to tell: what this does not
+//! know counts as the worse case.
+
+/// What can remain of statements that failed. The greatest of a transaction's statements is that of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Effect {
+    /// Nothing: after a conflict they may run again.
+    Atomic,
+    /// Nothing, as far as data goes; running them again is for the caller to decide.
+    Whole,
+    /// Anything: they can commit on their own.
+    Open,
+}
+
+impl Effect {
+    /// That of one statement.
+    pub(crate) fn of(sql: &str) -> Effect {
+        let start = sql.trim_start();
+        let end = start.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(start.len());
+        let word = start.get(..end).unwrap_or_default();
+        let is_one_of = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+        if is_one_of(&["select", "insert", "update", "delete", "with", "merge", "values", "table"]) {
+            Effect::Atomic
+        } else if start.starts_with(['-', '/', '(', ';'])
+            || is_one_of(&[
+                "call", "do", "begin", "start", "commit", "end", "rollback", "abort", "prepare", "execute",
+            ])
+        {
+            Effect::Open
+        } else {
+            Effect::Whole
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_says_what_can_remain() {
+        for (sql, effect) in [
+            ("select 1", Effect::Atomic),
+            ("\n  INSERT into t values (1)", Effect::Atomic),
+            ("With x as (select 1) delete from t", Effect::Atomic),
+            ("table t", Effect::Atomic),
+            ("create table t ()", Effect::Whole),
+            ("selec 1", Effect::Whole),
+            ("selects 1", Effect::Whole),
+            ("", Effect::Whole),
+            ("call p()", Effect::Open),
+            ("DO $$ begin commit; end $$", Effect::Open),
+            ("commit", Effect::Open),
+            ("Begin", Effect::Open),
+            ("-- a comment\ncall p()", Effect::Open),
+            ("/* a comment */ select 1", Effect::Open),
+            ("(select 1)", Effect::Open),
+        ] {
+            assert_eq!(Effect::of(sql), effect, "{sql}");
+        }
+    }
+}
