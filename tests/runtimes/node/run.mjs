@@ -14,12 +14,13 @@ const url = testUrl();
 
 const program = (load) => `
 ${load}
-import(${JSON.stringify(shared)}).then(async ({ runScenarios, runMistakes }) => {
+import(${JSON.stringify(shared)}).then(async ({ runCatalogue, runScenarios, runMistakes }) => {
   const { connect } = onetrip;
   const { url, files, prefix, options } = JSON.parse(process.env.ONETRIP_TEST);
   const report = await runScenarios(connect(url, options), files, prefix);
   const mistakes = await runMistakes(connect, url, onetrip);
-  console.log(JSON.stringify({ report, mistakes }));
+  const catalogue = process.env.ONETRIP_CATALOGUE ? await runCatalogue(connect(url)) : null;
+  console.log(JSON.stringify({ report, mistakes, catalogue }));
 });
 `;
 
@@ -35,10 +36,15 @@ await withProject(async (project) => {
   for (const [name, file, load, options] of runs) {
     writeFileSync(join(project, file), program(load));
     const input = JSON.stringify({ url, files: scenarioFiles(), prefix: newPrefix(), options });
-    const output = execFileSync(process.execPath, [file], { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ONETRIP_TEST: input }, maxBuffer: 1 << 26 });
-    const { report, mistakes } = JSON.parse(output.trim().split("\n").pop());
+    const output = execFileSync(process.execPath, [file], { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ONETRIP_TEST: input, ONETRIP_CATALOGUE: runs[0][0] === name ? "yes" : "" }, maxBuffer: 1 << 26 });
+    const { report, mistakes, catalogue } = JSON.parse(output.trim().split("\n").pop());
     ok = printReport(name, report) && ok;
     if (options.decode === undefined) ok = printMistakes(name, mistakes) && ok;
+    if (catalogue?.length === 0) console.log(`${name}: every array type of the catalogue is an array`);
+    else if (catalogue !== null) {
+      console.error(`  FAILED array types that are not read as arrays: ${catalogue.join("; ")}`);
+      ok = false;
+    }
   }
 
   // Inside the project, so that the import is the installed package.

@@ -173,6 +173,22 @@ function fromHex(text) {
   return Uint8Array.from({ length: text.length / 2 }, (_, index) => Number.parseInt(text.slice(2 * index, 2 * index + 2), 16));
 }
 
+/** Every array type that this PostgreSQL has built in is read as an array; returns what is not. */
+export async function runCatalogue(sql) {
+  const types = await sql.query(`select format_type(e.oid, null) as name from pg_type e join pg_type a on a.oid = e.typarray
+    where e.oid < 10000 and e.typtype in ('b', 'r', 'm') and e.typinput::oid <> 0 order by e.oid`);
+  const problems = types.length < 70 ? [`only ${types.length} types were found`] : [];
+  for (const decode of ["endpoint", "local"]) {
+    const columns = types.map(({ name }, index) => `null::${name} as n${index}, '{}'::${name}[] as e${index}, array[null]::${name}[] as a${index}`);
+    const [row] = await sql.query(`select ${columns.join(", ")}`, [], { decode });
+    for (const [index, { name }] of types.entries()) {
+      const found = [row[`n${index}`], row[`e${index}`], row[`a${index}`]];
+      if (!alike(found, [null, [], [null]])) problems.push(`${name}, ${decode}: ${show(found)}`);
+    }
+  }
+  return problems;
+}
+
 /** The mistakes that a user makes against a real endpoint: each a clear error without credentials, and the next query works. */
 export async function runMistakes(connect, url, { EndpointError, SqlError, OnetripError }) {
   const failed = [];
