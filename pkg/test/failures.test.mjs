@@ -133,10 +133,28 @@ test("what the endpoint refused without executing it is sent again, after Retry-
   assert.equal(requests.length, 4);
 });
 
-test("a transaction that PostgreSQL rolled back because of others is sent again", async (t) => {
-  const { url, requests } = await endpoint(t, ({ number }) => ({ body: number === 1 ? encode.concat(encode.error({ V: "ERROR", C: "40001", M: "could not serialize access" }), encode.ready()) : one }));
-  assert.deepStrictEqual(await connect(url)`update`, [{ one: 1 }]);
+test("what PostgreSQL rolled back because of others is sent again, unless it may have committed a part on its own", async (t) => {
+  const conflict = encode.concat(encode.error({ V: "ERROR", C: "40001", M: "could not serialize access" }), encode.ready());
+  const { url, requests } = await endpoint(t, ({ number }) => ({ body: number === 1 || number > 2 ? conflict : one }));
+  const sql = connect(url);
+  assert.deepStrictEqual(await sql`  UPDATE t set a = 1 returning 1 as one`, [{ one: 1 }]);
   assert.equal(requests.length, 2);
+  for (const text of ["call p()", "do $$ begin commit; end $$", "/* note */ select 1", "create table t ()", "selects"]) {
+    const before = requests.length;
+    await assert.rejects(sql.query(text), SqlError, text);
+    assert.equal(requests.length, before + 1, text);
+  }
+  const before = requests.length;
+  await assert.rejects(sql.transaction([sql`select 1`, sql`call p()`]), SqlError);
+  assert.equal(requests.length, before + 1);
+});
+
+test("a FATAL error leaves the outcome open, so only what may run twice is sent again", async (t) => {
+  const fatal = encode.error({ V: "FATAL", C: "57P01", M: "terminating connection" });
+  const { url, requests } = await endpoint(t, ({ number }) => ({ body: number < 3 ? fatal : one }));
+  await assert.rejects(connect(url)`select 1`, SqlError);
+  assert.equal(requests.length, 1);
+  assert.deepStrictEqual(await connect(url, { idempotent: true })`select 1 as one`, [{ one: 1 }]);
 });
 
 test("an SQL error is not sent again and loads no WebAssembly", async (t) => {

@@ -107,7 +107,7 @@ async function run(connection: Connection, queries: readonly LazyQuery<unknown>[
       } catch (error) {
         deadline.check();
         const { timeoutMs, maxAttempts, idempotent } = options;
-        const failed = { number, elapsedMs: Date.now() - started, timeoutMs, maxAttempts, idempotent };
+        const failed = { number, elapsedMs: Date.now() - started, timeoutMs, maxAttempts, idempotent, statements };
         const wait = await retryAfterMs(error, failed, connection.runtime.loadWasm);
         if (wait === undefined) throw error;
         await deadline.wait(wait);

@@ -14,11 +14,19 @@ export interface Attempt {
   readonly timeoutMs: number | undefined;
   readonly maxAttempts: number;
   readonly idempotent: boolean;
+  /** What was sent. */
+  readonly statements: readonly { readonly text: string }[];
 }
+
+/**
+ * What PostgreSQL surely undid when it failed. Procedures, DO and transaction commands can commit on their own before
+ * something behind them fails; the first word tells (as src/effect.rs has it), and what it does not know counts as worse.
+ */
+const ATOMIC = /^\s*(select|insert|update|delete|with|merge|values|table)\b/i;
 
 /** Milliseconds to wait before the request is sent again; undefined if it is not. */
 export async function retryAfterMs(error: unknown, attempt: Attempt, loadWasm: LoadWasm | undefined): Promise<number | undefined> {
-  const outcome = outcomeOf(error);
+  const outcome = outcomeOf(error, attempt);
   if (outcome === undefined || attempt.number >= attempt.maxAttempts || loadWasm === undefined) return undefined;
   const endpoint = error instanceof EndpointError ? error : undefined;
   let wasm;
@@ -36,8 +44,13 @@ export async function retryAfterMs(error: unknown, attempt: Attempt, loadWasm: L
 }
 
 /** What an error means for sending again; undefined if the same would only happen again. */
-function outcomeOf(error: unknown): number | undefined {
-  if (error instanceof SqlError) return error.code === "40001" || error.code === "40P01" ? OUTCOME.rolledBack : undefined;
+function outcomeOf(error: unknown, { statements }: Attempt): number | undefined {
+  if (error instanceof SqlError) {
+    // The server went away, and does not say whether it had committed before.
+    if (error.severity !== "ERROR") return OUTCOME.lost;
+    const conflict = error.code === "40001" || error.code === "40P01";
+    return conflict && statements.every(({ text }) => ATOMIC.test(text)) ? OUTCOME.rolledBack : undefined;
+  }
   if (error instanceof TruncatedError) return OUTCOME.lost;
   if (error instanceof NetworkError) return error.timedOut ? undefined : isNotSent(error.cause) ? OUTCOME.notSent : OUTCOME.lost;
   if (!(error instanceof EndpointError)) return undefined;
