@@ -7,7 +7,18 @@
 // target/tools/bin (cargo xtask puts wasm-bindgen there), node_modules/.bin and PATH, in this order.
 
 import { execFileSync } from "node:child_process";
-import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkSizes } from "./sizes.mjs";
@@ -25,10 +36,16 @@ function tool(name, variable) {
 
 function run(program, args, options = {}) {
   try {
-    return execFileSync(program, args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], ...options });
+    return execFileSync(program, args, {
+      cwd: root,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+      ...options,
+    });
   } catch (error) {
     process.stdout.write(error.stdout ?? "");
-    const missing = error.code === "ENOENT" ? "it is not installed (cargo xtask setup, npm ci)" : `exit status ${error.status}`;
+    const missing =
+      error.code === "ENOENT" ? "it is not installed (cargo xtask setup, npm ci)" : `exit status ${error.status}`;
     console.error(`build: ${program} ${args.slice(0, 3).join(" ")} … failed: ${missing}`);
     process.exit(1);
   }
@@ -41,24 +58,58 @@ function buildWasm() {
   const locked = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(readFileSync(join(root, "Cargo.lock"), "utf8"))?.[1];
   const found = run(wasmBindgen, ["--version"]).trim().split(" ").pop();
   if (found !== locked) {
-    console.error(`build: ${wasmBindgen} is ${found}, but Cargo.lock has wasm-bindgen ${locked}. Install that version: cargo install wasm-bindgen-cli --version ${locked}`);
+    console.error(
+      `build: ${wasmBindgen} is ${found}, but Cargo.lock has wasm-bindgen ${locked}. Install that version: cargo install wasm-bindgen-cli --version ${locked}`,
+    );
     process.exit(1);
   }
   const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
-  run("cargo", ["build", "--quiet", "--package", "onetrip-js", "--target", "wasm32-unknown-unknown", "--profile", "release-wasm"]);
+  run("cargo", [
+    "build",
+    "--quiet",
+    "--package",
+    "onetrip-js",
+    "--target",
+    "wasm32-unknown-unknown",
+    "--profile",
+    "release-wasm",
+  ]);
   mkdirSync(wasmDir, { recursive: true });
   // Of what this target makes only the functions are used; ts/load.ts instantiates the module itself, which takes a tenth
   // of the code that the target `web` brings for it.
   const options = ["--target", "bundler", "--out-name", "onetrip"];
-  run(wasmBindgen, [...options, "--out-dir", wasmDir, join(target, "wasm32-unknown-unknown/release-wasm/onetrip_js.wasm")]);
+  run(wasmBindgen, [
+    ...options,
+    "--out-dir",
+    wasmDir,
+    join(target, "wasm32-unknown-unknown/release-wasm/onetrip_js.wasm"),
+  ]);
   const wasm = join(wasmDir, "onetrip_bg.wasm");
   // The functions are in onetrip_bg.js; what imports the module as an ES module is not used.
   renameSync(join(wasmDir, "onetrip.d.ts"), join(wasmDir, "onetrip_bg.d.ts"));
   appendFileSync(join(wasmDir, "onetrip_bg.d.ts"), "\nexport function __wbg_set_wasm(exports: object): void;\n");
   for (const name of ["onetrip.js", "onetrip_bg.wasm.d.ts"]) rmSync(join(wasmDir, name));
   // The features that rustc turns on for wasm32-unknown-unknown, and no others: every runtime has them since 2021.
-  const features = ["bulk-memory", "bulk-memory-opt", "sign-ext", "mutable-globals", "nontrapping-float-to-int", "reference-types", "multivalue"];
-  run(tool("wasm-opt", "WASM_OPT_BIN"), ["-Oz", "--converge", ...features.map((name) => `--enable-${name}`), "--strip-debug", "--strip-producers", "--strip-target-features", wasm, "-o", wasm]);
+  const features = [
+    "bulk-memory",
+    "bulk-memory-opt",
+    "sign-ext",
+    "mutable-globals",
+    "nontrapping-float-to-int",
+    "reference-types",
+    "multivalue",
+  ];
+  run(tool("wasm-opt", "WASM_OPT_BIN"), [
+    "-Oz",
+    "--converge",
+    ...features.map((name) => `--enable-${name}`),
+    "--strip-debug",
+    "--strip-producers",
+    "--strip-target-features",
+    wasm,
+    "-o",
+    wasm,
+  ]);
   writeInline(wasmDir, readFileSync(wasm));
   rmSync(join(dist, "wasm"), { recursive: true, force: true });
   renameSync(wasmDir, join(dist, "wasm"));
@@ -68,8 +119,14 @@ function buildWasm() {
 function writeInline(wasmDir, bytes) {
   const text = `// Made by pkg/scripts/build.mjs: onetrip_bg.wasm in base64.\nconst base64 = "${bytes.toString("base64")}";\n\n/** The bytes of the module. */\nexport function bytes() {\n  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));\n}\n`;
   writeFileSync(join(wasmDir, "inline.js"), text);
-  writeFileSync(join(wasmDir, "module.d.ts"), "/** The module as Workers and bundlers import it: compiled. */\ndeclare const module: WebAssembly.Module;\nexport default module;\n");
-  writeFileSync(join(wasmDir, "inline.d.ts"), "/** The bytes of the module. */\nexport function bytes(): Uint8Array<ArrayBuffer>;\n");
+  writeFileSync(
+    join(wasmDir, "module.d.ts"),
+    "/** The module as Workers and bundlers import it: compiled. */\ndeclare const module: WebAssembly.Module;\nexport default module;\n",
+  );
+  writeFileSync(
+    join(wasmDir, "inline.d.ts"),
+    "/** The bytes of the module. */\nexport function bytes(): Uint8Array<ArrayBuffer>;\n",
+  );
 }
 
 function buildTypeScript() {
@@ -85,8 +142,20 @@ function buildTypeScript() {
 function buildCommonJs() {
   const cjs = join(dist, "cjs");
   mkdirSync(cjs, { recursive: true });
-  for (const [entry, name] of [["node", "index"], ["slim", "slim"]]) {
-    run(tool("esbuild", "ESBUILD_BIN"), [join(dist, `${entry}.js`), "--bundle", "--format=cjs", "--platform=node", "--target=node20", "--sourcemap", "--log-level=warning", `--outfile=${join(cjs, `${name}.cjs`)}`]);
+  for (const [entry, name] of [
+    ["node", "index"],
+    ["slim", "slim"],
+  ]) {
+    run(tool("esbuild", "ESBUILD_BIN"), [
+      join(dist, `${entry}.js`),
+      "--bundle",
+      "--format=cjs",
+      "--platform=node",
+      "--target=node20",
+      "--sourcemap",
+      "--log-level=warning",
+      `--outfile=${join(cjs, `${name}.cjs`)}`,
+    ]);
   }
   for (const file of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
     const text = readFileSync(join(dist, file), "utf8").replace(/(from "|import\(")(\.\/[\w/-]+)\.js"/g, '$1$2.cjs"');
@@ -100,9 +169,15 @@ buildTypeScript();
 buildCommonJs();
 const ok = checkSizes({ root, pkg, dist, esbuild: tool("esbuild", "ESBUILD_BIN") });
 if (!has("--no-pack")) {
-  for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) if (existsSync(join(root, licence))) cpSync(join(root, licence), join(pkg, licence));
+  for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"])
+    if (existsSync(join(root, licence))) cpSync(join(root, licence), join(pkg, licence));
   for (const name of readdirSync(pkg)) if (name.endsWith(".tgz")) rmSync(join(pkg, name));
-  const [packed] = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--loglevel=error"], { cwd: pkg, stdio: ["ignore", "pipe", "ignore"] }));
+  const [packed] = JSON.parse(
+    run("npm", ["pack", "--json", "--ignore-scripts", "--loglevel=error"], {
+      cwd: pkg,
+      stdio: ["ignore", "pipe", "ignore"],
+    }),
+  );
   console.log(`pkg/${packed.filename}: ${packed.size} bytes, ${packed.entryCount} files`);
 }
 process.exit(ok ? 0 : 1);

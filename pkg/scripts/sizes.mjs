@@ -13,7 +13,18 @@ export function checkSizes({ pkg, dist, esbuild }) {
   const work = mkdtempSync(join(tmpdir(), "onetrip-size-"));
   const bundle = (name, ...options) => {
     const file = join(work, `${name}.js`);
-    execFileSync(esbuild, [join(dist, `${name}.js`), "--bundle", "--minify", "--format=esm", "--conditions=workerd,worker,browser", "--external:*.wasm", "--external:cloudflare:*", "--log-level=warning", `--outfile=${file}`, ...options]);
+    execFileSync(esbuild, [
+      join(dist, `${name}.js`),
+      "--bundle",
+      "--minify",
+      "--format=esm",
+      "--conditions=workerd,worker,browser",
+      "--external:*.wasm",
+      "--external:cloudflare:*",
+      "--log-level=warning",
+      `--outfile=${file}`,
+      ...options,
+    ]);
     return readFileSync(file);
   };
   const problems = [];
@@ -37,16 +48,23 @@ export function checkSizes({ pkg, dist, esbuild }) {
         sizes.brotli += brotliCompressSync(file, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }).length;
       }
       const shown = Object.entries(limits).map(([unit, limit]) => `${unit} <= ${limit}`);
-      console.log(`${name.padEnd(44)}${Object.values(sizes).map((size) => String(size).padStart(9)).join("")}   ${shown.join(", ")}`);
+      console.log(
+        `${name.padEnd(44)}${Object.values(sizes)
+          .map((size) => String(size).padStart(9))
+          .join("")}   ${shown.join(", ")}`,
+      );
       for (const [unit, limit] of Object.entries(limits)) {
-        if (sizes[unit] > limit) problems.push(`${name}: ${sizes[unit]} bytes ${unit}, ${sizes[unit] - limit} over the budget of ${limit}`);
+        if (sizes[unit] > limit)
+          problems.push(`${name}: ${sizes[unit]} bytes ${unit}, ${sizes[unit] - limit} over the budget of ${limit}`);
       }
     }
   } finally {
     rmSync(work, { recursive: true });
   }
   // The hash in a generated name changes with wasm-bindgen's version.
-  const imports = WebAssembly.Module.imports(new WebAssembly.Module(wasm)).map(({ module, name }) => `${module}.${name.replace(/_[0-9a-f]{16}$/, "_*")}`).sort();
+  const imports = WebAssembly.Module.imports(new WebAssembly.Module(wasm))
+    .map(({ module, name }) => `${module}.${name.replace(/_[0-9a-f]{16}$/, "_*")}`)
+    .sort();
   if (JSON.stringify(imports) !== JSON.stringify([...budget.wasm_imports].sort())) {
     problems.push(`the module imports ${imports.join(", ")}; the budget lists ${budget.wasm_imports.join(", ")}`);
   }

@@ -1,11 +1,12 @@
-// Runs the package's own tests: types by tsc, what package.json promises by publint and attw, then pkg/test/*.test.mjs on
-// what the build left in pkg/dist.
+// Runs the package's own tests: format by prettier, types by tsc, what package.json promises by publint and attw, then
+// pkg/test/*.test.mjs on what the build left in pkg/dist.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+const FORMATTED = ["pkg/ts", "pkg/test", "pkg/scripts", "tests/runtimes"];
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tests = join(root, "pkg/test");
 if (!existsSync(join(root, "pkg/dist/node.js"))) {
@@ -14,6 +15,7 @@ if (!existsSync(join(root, "pkg/dist/node.js"))) {
 }
 try {
   const run = (...args) => execFileSync(process.execPath, args, { cwd: root, stdio: "inherit" });
+  run("node_modules/prettier/bin/prettier.cjs", "--check", "--log-level=warn", ...FORMATTED);
   run("node_modules/typescript/bin/tsc", "-p", "pkg/test");
   console.log("types: as expected");
   const tarball = readdirSync(join(root, "pkg")).find((name) => /^onetrip-.*\.tgz$/.test(name));
@@ -21,8 +23,22 @@ try {
   run("node_modules/publint/src/cli.js", "pkg", "--strict", "--pack", "npm");
   // node16: resolution of Node before 16 knows no subpaths, and Node 20 is the oldest supported. The rule: require() of
   // the WebAssembly file is nobody's wish, and bundlers take it from both worlds.
-  run("node_modules/@arethetypeswrong/cli/dist/index.js", join("pkg", tarball), "--profile", "node16", "--ignore-rules", "cjs-resolves-to-esm", "--quiet");
-  run("--test", "--test-reporter=spec", ...readdirSync(tests).filter((name) => name.endsWith(".test.mjs")).map((name) => join(tests, name)));
+  run(
+    "node_modules/@arethetypeswrong/cli/dist/index.js",
+    join("pkg", tarball),
+    "--profile",
+    "node16",
+    "--ignore-rules",
+    "cjs-resolves-to-esm",
+    "--quiet",
+  );
+  run(
+    "--test",
+    "--test-reporter=spec",
+    ...readdirSync(tests)
+      .filter((name) => name.endsWith(".test.mjs"))
+      .map((name) => join(tests, name)),
+  );
 } catch (error) {
   console.error(`test: ${error.message.split("\n")[0]}`);
   process.exit(error.status ?? 1);

@@ -10,7 +10,9 @@ import * as encode from "./support/encode.mjs";
 const { concat } = encode;
 
 function read(bytes, mapping = {}, arrayRows = false, statements = 1) {
-  const reader = new ResponseReader(Array.from({ length: statements }, () => ({ text: "select", mapping: { ...DEFAULTS, ...mapping }, arrayRows })));
+  const reader = new ResponseReader(
+    Array.from({ length: statements }, () => ({ text: "select", mapping: { ...DEFAULTS, ...mapping }, arrayRows })),
+  );
   reader.push(bytes);
   return reader.finish();
 }
@@ -33,9 +35,39 @@ const wholeAnswer = () =>
     { name: "oid", oid: 26, kind: "uint32", values: [4294967295, 0, null] },
   ]);
 const wholeRows = [
-  { id: 1, name: "Ada", long: "x".repeat(300), yes: true, at: new Date(0), doc: { a: [1] }, bytes: Uint8Array.of(0, 255), score: 0.1, oid: 4294967295 },
-  { id: null, name: "Zoë 世界 🚀", long: "ß".repeat(300), yes: null, at: null, doc: null, bytes: null, score: null, oid: 0 },
-  { id: -3, name: null, long: "", yes: false, at: new Date(1.7e12), doc: "ü", bytes: new Uint8Array(0), score: -Infinity, oid: null },
+  {
+    id: 1,
+    name: "Ada",
+    long: "x".repeat(300),
+    yes: true,
+    at: new Date(0),
+    doc: { a: [1] },
+    bytes: Uint8Array.of(0, 255),
+    score: 0.1,
+    oid: 4294967295,
+  },
+  {
+    id: null,
+    name: "Zoë 世界 🚀",
+    long: "ß".repeat(300),
+    yes: null,
+    at: null,
+    doc: null,
+    bytes: null,
+    score: null,
+    oid: 0,
+  },
+  {
+    id: -3,
+    name: null,
+    long: "",
+    yes: false,
+    at: new Date(1.7e12),
+    doc: "ü",
+    bytes: new Uint8Array(0),
+    score: -Infinity,
+    oid: null,
+  },
 ];
 
 test("a block of every kind gives plain objects with the right values", () => {
@@ -43,29 +75,59 @@ test("a block of every kind gives plain objects with the right values", () => {
   assert.deepStrictEqual(answer.rows, wholeRows);
   assert.equal(Object.getPrototypeOf(answer.rows[0]), Object.prototype);
   assert.equal(answer.tag, "SELECT 3");
-  assert.deepEqual(answer.fields[0], { name: "id", typeOid: 23, typeSize: -1, typeModifier: -1, tableOid: 0, columnNumber: 1 });
+  assert.deepEqual(answer.fields[0], {
+    name: "id",
+    typeOid: 23,
+    typeSize: -1,
+    typeModifier: -1,
+    tableOid: 0,
+    columnNumber: 1,
+  });
 });
 
 test("rows as arrays have the same values in the columns' order", () => {
   const [answer] = read(wholeAnswer(), {}, true);
-  assert.deepStrictEqual(answer.rows, wholeRows.map((row) => Object.values(row)));
+  assert.deepStrictEqual(
+    answer.rows,
+    wholeRows.map((row) => Object.values(row)),
+  );
 });
 
 test("several blocks continue the rows", () => {
   const columns = (values) => [{ name: "v", oid: 25, kind: "text", values }];
-  const bytes = concat(encode.fields(...columns([])), encode.block(2, columns(["a", null])), encode.block(1, columns(["ö"]), { wide: "utf8" }), encode.complete("SELECT 3"), encode.ready());
+  const bytes = concat(
+    encode.fields(...columns([])),
+    encode.block(2, columns(["a", null])),
+    encode.block(1, columns(["ö"]), { wide: "utf8" }),
+    encode.complete("SELECT 3"),
+    encode.ready(),
+  );
   assert.deepStrictEqual(read(bytes)[0].rows, [{ v: "a" }, { v: null }, { v: "ö" }]);
 });
 
 for (const wide of ["utf8", "utf16"]) {
   test(`text that is not ASCII comes whole through ${wide}`, () => {
-    const values = ["é", "\ufeffBOM", "🚀🚀", "a\u0000b", "", "日本語".repeat(80), "\ufeff" + "x".repeat(400), "ascii", null, "\u{10ffff}"];
+    const values = [
+      "é",
+      "\ufeffBOM",
+      "🚀🚀",
+      "a\u0000b",
+      "",
+      "日本語".repeat(80),
+      "\ufeff" + "x".repeat(400),
+      "ascii",
+      null,
+      "\u{10ffff}",
+    ];
     assert.deepStrictEqual(column("text", 25, values, {}, { wide }), values);
   });
 }
 
 test("strings of every length around the limits of a code come whole", () => {
-  const values = [0, 1, 12, 13, 251, 252, 253, 254, 255, 256, 70_000].flatMap((length) => ["x".repeat(length), "é".repeat(Math.min(length, 253))]);
+  const values = [0, 1, 12, 13, 251, 252, 253, 254, 255, 256, 70_000].flatMap((length) => [
+    "x".repeat(length),
+    "é".repeat(Math.min(length, 253)),
+  ]);
   assert.deepStrictEqual(column("text", 25, values), values);
 });
 
@@ -73,10 +135,22 @@ test("an int8 is what the policy says, from text and from a binary column", () =
   const digits = ["9223372036854775807", "-9223372036854775808", "0", "-1", "9007199254740991", null];
   for (const kind of ["text", "int64"]) {
     assert.deepStrictEqual(column(kind, 20, digits), digits, kind);
-    assert.deepStrictEqual(column(kind, 20, digits, { int8: "bigint" }), digits.map((value) => value && BigInt(value)), kind);
-    assert.deepStrictEqual(column(kind, 20, digits.slice(2), { int8: "number" }), [0, -1, 9007199254740991, null], kind);
+    assert.deepStrictEqual(
+      column(kind, 20, digits, { int8: "bigint" }),
+      digits.map((value) => value && BigInt(value)),
+      kind,
+    );
+    assert.deepStrictEqual(
+      column(kind, 20, digits.slice(2), { int8: "number" }),
+      [0, -1, 9007199254740991, null],
+      kind,
+    );
     for (const unsafe of ["9007199254740992", "-9007199254740992", "9223372036854775807"]) {
-      assert.throws(() => column(kind, 20, [unsafe], { int8: "number" }), (error) => error instanceof UsageError && error.message.includes('"v"') && error.message.includes("bigint"), kind);
+      assert.throws(
+        () => column(kind, 20, [unsafe], { int8: "number" }),
+        (error) => error instanceof UsageError && error.message.includes('"v"') && error.message.includes("bigint"),
+        kind,
+      );
     }
   }
 });
@@ -92,8 +166,16 @@ test("any column may come as text and gives the same value", () => {
     [17, ["\\x00ff", "\\x", "a\\\\b\\001"], [Uint8Array.of(0, 255), new Uint8Array(0), Uint8Array.of(97, 92, 98, 1)]],
     [114, ['{"a": 1}', "null", '"x"'], [{ a: 1 }, null, "x"]],
     [3802, ["[1, 2]"], [[1, 2]]],
-    [1114, ["2026-11-21 22:53:03.123456", "infinity", "-infinity"], [new Date("2026-11-21T22:53:03.123Z"), Infinity, -Infinity]],
-    [1184, ["2026-11-21 22:53:03+00", "2026-11-21 22:53:03.5-08", "2026-11-21 22:53:03+05:30"], [new Date("2026-11-21T22:53:03Z"), new Date("2026-11-22T06:53:03.500Z"), new Date("2026-11-21T17:23:03Z")]],
+    [
+      1114,
+      ["2026-11-21 22:53:03.123456", "infinity", "-infinity"],
+      [new Date("2026-11-21T22:53:03.123Z"), Infinity, -Infinity],
+    ],
+    [
+      1184,
+      ["2026-11-21 22:53:03+00", "2026-11-21 22:53:03.5-08", "2026-11-21 22:53:03+05:30"],
+      [new Date("2026-11-21T22:53:03Z"), new Date("2026-11-22T06:53:03.500Z"), new Date("2026-11-21T17:23:03Z")],
+    ],
     [1700, ["12345678901234567890.10", "NaN"], ["12345678901234567890.10", "NaN"]],
     [1082, ["2026-11-21"], ["2026-11-21"]],
     [1083, ["22:53:03.123456"], ["22:53:03.123456"]],
@@ -101,19 +183,28 @@ test("any column may come as text and gives the same value", () => {
     [2950, ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"], ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]],
     [99_999, ["{own,type}"], ["{own,type}"]],
   ];
-  for (const [oid, values, expected] of rows) assert.deepStrictEqual(column("text", oid, values), expected, `type ${oid}`);
+  for (const [oid, values, expected] of rows)
+    assert.deepStrictEqual(column("text", oid, values), expected, `type ${oid}`);
 });
 
 test("the mappings of numeric, timestamps and json are switchable", () => {
   assert.deepStrictEqual(column("text", 1700, ["1.50", "NaN", null], { numeric: "number" }), [1.5, NaN, null]);
-  assert.deepStrictEqual(column("text", 1184, ["2026-11-21 22:53:03.123456+00", "infinity"], { timestamps: "string" }), ["2026-11-21 22:53:03.123456+00", "infinity"]);
+  assert.deepStrictEqual(
+    column("text", 1184, ["2026-11-21 22:53:03.123456+00", "infinity"], { timestamps: "string" }),
+    ["2026-11-21 22:53:03.123456+00", "infinity"],
+  );
   assert.deepStrictEqual(column("text", 3802, ['{"a": 1}'], { json: "text" }), ['{"a": 1}']);
   assert.throws(() => column("timestamp", 1184, [0], { timestamps: "string" }), ProtocolError);
   assert.throws(() => column("json", 3802, [0], { json: "text" }), ProtocolError);
 });
 
 test("timestamps of all times become the right Date, or an error that says what to do", () => {
-  assert.deepStrictEqual(column("timestamp", 1114, [-62198755200000, 8.64e15, -8.64e15, Infinity, -Infinity, null, -0.0]).map((value) => (value instanceof Date ? value.getTime() : value)), [-62198755200000, 8.64e15, -8.64e15, Infinity, -Infinity, null, 0]);
+  assert.deepStrictEqual(
+    column("timestamp", 1114, [-62198755200000, 8.64e15, -8.64e15, Infinity, -Infinity, null, -0.0]).map((value) =>
+      value instanceof Date ? value.getTime() : value,
+    ),
+    [-62198755200000, 8.64e15, -8.64e15, Infinity, -Infinity, null, 0],
+  );
   const rows = [
     ["0044-03-15 12:00:00 BC", "-000043-03-15T12:00:00.000Z"],
     ["0001-01-01 00:00:00+00", "0001-01-01T00:00:00.000Z"],
@@ -125,8 +216,22 @@ test("timestamps of all times become the right Date, or an error that says what 
     ["2024-02-29 23:59:59.999999+00", "2024-02-29T23:59:59.999Z"],
   ];
   for (const [text, iso] of rows) assert.equal(column("text", 1184, [text])[0].toISOString(), iso, text);
-  for (const text of ["294276-12-31 23:59:59+00", "4713-01-01 00:00:00+00 BC".replace("4713", "290000"), "11/21/2026 10:00:00 PST", "21.11.2026 10:00:00", ""]) {
-    if (text !== "") assert.throws(() => column("text", 1184, [text]), (error) => error instanceof UsageError && error.message.includes('timestamps: "string"') && !error.message.includes(text), text);
+  for (const text of [
+    "294276-12-31 23:59:59+00",
+    "4713-01-01 00:00:00+00 BC".replace("4713", "290000"),
+    "11/21/2026 10:00:00 PST",
+    "21.11.2026 10:00:00",
+    "",
+  ]) {
+    if (text !== "")
+      assert.throws(
+        () => column("text", 1184, [text]),
+        (error) =>
+          error instanceof UsageError &&
+          error.message.includes('timestamps: "string"') &&
+          !error.message.includes(text),
+        text,
+      );
   }
 });
 
@@ -134,10 +239,28 @@ test("arrays become arrays of their elements' values", () => {
   const rows = [
     [1007, "{1,NULL,-3}", [1, null, -3]],
     [1007, "{}", []],
-    [1007, "{{1,2},{3,4}}", [[1, 2], [3, 4]]],
+    [
+      1007,
+      "{{1,2},{3,4}}",
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ],
     [1007, "[0:1]={5,6}", [5, 6]],
-    [1007, "[-1:0][1:2]={{1,2},{3,4}}", [[1, 2], [3, 4]]],
-    [1009, '{a,"b c","","NULL",NULL,"q\\"uote","back\\\\slash","{,}"}', ["a", "b c", "", "NULL", null, 'q"uote', "back\\slash", "{,}"]],
+    [
+      1007,
+      "[-1:0][1:2]={{1,2},{3,4}}",
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ],
+    [
+      1009,
+      '{a,"b c","","NULL",NULL,"q\\"uote","back\\\\slash","{,}"}',
+      ["a", "b c", "", "NULL", null, 'q"uote', "back\\slash", "{,}"],
+    ],
     [1000, "{t,f,NULL}", [true, false, null]],
     [1016, "{9223372036854775807}", ["9223372036854775807"]],
     [1022, "{NaN,Infinity,0.1}", [NaN, Infinity, 0.1]],
@@ -152,7 +275,21 @@ test("arrays become arrays of their elements' values", () => {
   for (const [oid, text, expected] of rows) assert.deepStrictEqual(column("text", oid, [text]), [expected], text);
   assert.deepStrictEqual(column("text", 1016, ["{1,NULL}"], { int8: "bigint" }), [[1n, null]]);
   assert.throws(() => column("text", 1016, ["{9007199254740993}"], { int8: "number" }), UsageError);
-  for (const text of ["", "{", "{1", "{1,", '{"', '{"a', '{"a\\', "1}", "{1}}", "{1}x", "{{{{{{{{{1}}}}}}}}}", '{"a"b}', "{1;2}"]) {
+  for (const text of [
+    "",
+    "{",
+    "{1",
+    "{1,",
+    '{"',
+    '{"a',
+    '{"a\\',
+    "1}",
+    "{1}}",
+    "{1}x",
+    "{{{{{{{{{1}}}}}}}}}",
+    '{"a"b}',
+    "{1;2}",
+  ]) {
     if (text === "{1;2}") continue; // a word with a semicolon, which Number makes NaN of: PostgreSQL never writes it.
     assert.throws(() => column("text", 1009, [text]), ProtocolError, text);
   }
@@ -171,13 +308,19 @@ test("column names may be anything", () => {
 });
 
 test("columns of one name: the object keeps the last, the array both", () => {
-  const columns = [{ name: "a", oid: 23, kind: "int32", values: [1] }, { name: "a", oid: 25, kind: "text", values: ["two"] }];
+  const columns = [
+    { name: "a", oid: 23, kind: "int32", values: [1] },
+    { name: "a", oid: 25, kind: "text", values: ["two"] },
+  ];
   assert.deepStrictEqual(read(encode.response(1, columns))[0].rows, [{ a: "two" }]);
   assert.deepStrictEqual(read(encode.response(1, columns), {}, true)[0].rows, [[1, "two"]]);
 });
 
 test("a null in the later of two columns of one name does not let the earlier value through", () => {
-  const columns = [{ name: "a", oid: 23, kind: "int32", values: [1] }, { name: "a", oid: 25, kind: "text", values: [null] }];
+  const columns = [
+    { name: "a", oid: 23, kind: "int32", values: [1] },
+    { name: "a", oid: 25, kind: "text", values: [null] },
+  ];
   assert.deepStrictEqual(read(encode.response(1, columns))[0].rows, [{ a: null }]);
 });
 
@@ -196,7 +339,10 @@ test("rows of different results share nothing", () => {
 test("more shapes than are kept are decoded as well", () => {
   for (let round = 0; round < 2; round++) {
     for (let shape = 0; shape < 450; shape++) {
-      assert.deepStrictEqual(read(encode.response(1, [{ name: `c${shape}`, oid: 23, kind: "int32", values: [shape] }]))[0].rows, [{ [`c${shape}`]: shape }]);
+      assert.deepStrictEqual(
+        read(encode.response(1, [{ name: `c${shape}`, oid: 23, kind: "int32", values: [shape] }]))[0].rows,
+        [{ [`c${shape}`]: shape }],
+      );
     }
   }
 });
@@ -204,7 +350,11 @@ test("more shapes than are kept are decoded as well", () => {
 test("every prefix of an answer is an error that names the offset", () => {
   const whole = wholeAnswer();
   for (let length = 0; length < whole.length; length++) {
-    assert.throws(() => read(whole.subarray(0, length)), (error) => error instanceof ProtocolError && error.offset === length && error.message.includes("cut short"), `after ${length} bytes`);
+    assert.throws(
+      () => read(whole.subarray(0, length)),
+      (error) => error instanceof ProtocolError && error.offset === length && error.message.includes("cut short"),
+      `after ${length} bytes`,
+    );
   }
 });
 
@@ -219,10 +369,24 @@ test("every prefix of a block, framed as if it were whole, is an error", () => {
   ];
   const body = encode.block(4, columns).subarray(5);
   for (let length = 0; length < body.length; length++) {
-    const bytes = concat(encode.fields(...columns), encode.message("B", body.subarray(0, length)), encode.complete("SELECT 4"), encode.ready());
-    assert.throws(() => read(bytes), (error) => error instanceof ProtocolError && error.offset > 0, `${length} of ${body.length} bytes`);
+    const bytes = concat(
+      encode.fields(...columns),
+      encode.message("B", body.subarray(0, length)),
+      encode.complete("SELECT 4"),
+      encode.ready(),
+    );
+    assert.throws(
+      () => read(bytes),
+      (error) => error instanceof ProtocolError && error.offset > 0,
+      `${length} of ${body.length} bytes`,
+    );
   }
-  const longer = concat(encode.fields(...columns), encode.message("B", concat(body, [0])), encode.complete("SELECT 4"), encode.ready());
+  const longer = concat(
+    encode.fields(...columns),
+    encode.message("B", concat(body, [0])),
+    encode.complete("SELECT 4"),
+    encode.ready(),
+  );
   assert.throws(() => read(longer), ProtocolError);
 });
 
@@ -251,19 +415,33 @@ test("flipped bytes give rows or an error of onetrip's, soon and without much me
 
 test("counts beyond the bytes are refused before anything is made for them", () => {
   const columns = [{ name: "v", oid: 23, kind: "int32", values: [1] }];
-  for (const [offset, name] of [[0, "rows"], [4, "the ASCII arena"], [8, "the wide arena"]]) {
+  for (const [offset, name] of [
+    [0, "rows"],
+    [4, "the ASCII arena"],
+    [8, "the wide arena"],
+  ]) {
     const block = encode.block(1, columns);
     new DataView(block.buffer).setUint32(5 + offset, 0xffff_fff0, true);
-    assert.throws(() => read(concat(encode.fields(...columns), block, encode.complete("SELECT 1"), encode.ready())), ProtocolError, name);
+    assert.throws(
+      () => read(concat(encode.fields(...columns), block, encode.complete("SELECT 1"), encode.ready())),
+      ProtocolError,
+      name,
+    );
   }
 });
 
 test("an arena that says ASCII and is not, is refused", () => {
   const columns = [{ name: "v", oid: 25, kind: "text", values: ["ab"] }];
-  for (const bytes of [[0xc3, 0xa9], [0xff, 0xfe]]) {
+  for (const bytes of [
+    [0xc3, 0xa9],
+    [0xff, 0xfe],
+  ]) {
     const block = encode.block(1, columns);
     block.set(bytes, 5 + 13);
-    assert.throws(() => read(concat(encode.fields(...columns), block, encode.complete("SELECT 1"), encode.ready())), ProtocolError);
+    assert.throws(
+      () => read(concat(encode.fields(...columns), block, encode.complete("SELECT 1"), encode.ready())),
+      ProtocolError,
+    );
   }
 });
 
@@ -291,12 +469,20 @@ test("messages in the wrong place, of the wrong type or too many are refused", (
 
 test("an answer may come in pieces that end with a message, and offsets count over all", () => {
   const columns = [{ name: "v", oid: 25, kind: "text", values: ["ä"] }];
-  const pieces = [concat(encode.parseComplete, encode.bindComplete), encode.fields(...columns), encode.block(1, columns), encode.complete("SELECT 1")];
+  const pieces = [
+    concat(encode.parseComplete, encode.bindComplete),
+    encode.fields(...columns),
+    encode.block(1, columns),
+    encode.complete("SELECT 1"),
+  ];
   const statement = { text: "", mapping: DEFAULTS, arrayRows: false };
   const reader = new ResponseReader([statement]);
   for (const piece of pieces) reader.push(piece);
   const before = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  assert.throws(() => reader.finish(), (error) => error instanceof ProtocolError && error.offset === before);
+  assert.throws(
+    () => reader.finish(),
+    (error) => error instanceof ProtocolError && error.offset === before,
+  );
   reader.push(encode.ready());
   assert.deepStrictEqual(reader.finish()[0].rows, [{ v: "ä" }]);
 });

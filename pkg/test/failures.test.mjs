@@ -36,11 +36,23 @@ test("a wrong URL is refused at once, with the right form and without the passwo
     ["https://endpoint.example/app", "no role"],
     ["https://role:hunter2%zz@endpoint.example/app", "percent-encoded"],
     ["https://a%3Ab:hunter2@endpoint.example/app", "colon"],
-    [undefined, "URL"], [null, "URL"], [5, "URL"], [{}, "URL"],
+    [undefined, "URL"],
+    [null, "URL"],
+    [5, "URL"],
+    [{}, "URL"],
   ];
   for (const [url, word] of rows) {
-    assert.throws(() => connect(url), (error) => error instanceof UsageError && clean(error), String(url));
-    if (word && word !== "no role") assert.throws(() => connect(url), (error) => error.message.includes(word), `${url}: ${word}`);
+    assert.throws(
+      () => connect(url),
+      (error) => error instanceof UsageError && clean(error),
+      String(url),
+    );
+    if (word && word !== "no role")
+      assert.throws(
+        () => connect(url),
+        (error) => error.message.includes(word),
+        `${url}: ${word}`,
+      );
   }
 });
 
@@ -54,7 +66,13 @@ test("role and password may come beside the URL, in any characters", async (t) =
 
 test("a problem of the endpoint's is an error with its code, and the next query works", async (t) => {
   const problems = [
-    problem(401, { code: "invalid_credentials", detail: "PostgreSQL refused the password", sqlstate: "28P01", retryable: false, request_id: "r1" }),
+    problem(401, {
+      code: "invalid_credentials",
+      detail: "PostgreSQL refused the password",
+      sqlstate: "28P01",
+      retryable: false,
+      request_id: "r1",
+    }),
     problem(404, { code: "unknown_database", detail: "no such database", retryable: false }),
     problem(413, { code: "request_too_large", detail: "the body is over 1048576 bytes", retryable: false }),
   ];
@@ -64,7 +82,10 @@ test("a problem of the endpoint's is an error with its code, and the next query 
     const { code, detail, sqlstate } = JSON.parse(body);
     await assert.rejects(sql`select 1`, (error) => {
       assert.ok(error instanceof EndpointError && clean(error));
-      assert.deepEqual([error.status, error.code, error.sqlstate, error.retryable, error.requestId], [status, code, sqlstate, false, "r1"]);
+      assert.deepEqual(
+        [error.status, error.code, error.sqlstate, error.retryable, error.requestId],
+        [status, code, sqlstate, false, "r1"],
+      );
       assert.ok(error.message.includes(detail) && error.message.includes(String(status)));
       return true;
     });
@@ -82,64 +103,112 @@ test("an answer that is none of onetrip's says to check the URL", async (t) => {
   const { url } = await endpoint(t, ({ number }) => answers[number - 1]);
   const sql = connect(url);
   for (const { status } of answers) {
-    await assert.rejects(sql`select 1`, (error) => error instanceof EndpointError && error.status === status && error.code === undefined && error.message.includes("check the URL") && clean(error), String(status));
+    await assert.rejects(
+      sql`select 1`,
+      (error) =>
+        error instanceof EndpointError &&
+        error.status === status &&
+        error.code === undefined &&
+        error.message.includes("check the URL") &&
+        clean(error),
+      String(status),
+    );
   }
 });
 
 test("a 200 that holds no rows is a protocol error", async (t) => {
-  const answers = [{ headers: { "content-type": "text/html" }, body: "<p>" }, { headers: {}, body: "" }, { headers: { "content-type": BLOCKS }, body: "" }];
+  const answers = [
+    { headers: { "content-type": "text/html" }, body: "<p>" },
+    { headers: {}, body: "" },
+    { headers: { "content-type": BLOCKS }, body: "" },
+  ];
   const { url } = await endpoint(t, ({ number }) => answers[number - 1]);
   const sql = connect(url);
-  for (const _ of answers) await assert.rejects(sql`select 1`, (error) => error instanceof ProtocolError && error.offset === 0 && clean(error));
+  for (const _ of answers)
+    await assert.rejects(
+      sql`select 1`,
+      (error) => error instanceof ProtocolError && error.offset === 0 && clean(error),
+    );
 });
 
 test("an answer cut short in the middle of the connection or of the body is an error, and the next query works", async (t) => {
   const { url, requests } = await endpoint(t, ({ number }) => {
     if (number === 1) return { body: one.subarray(0, 40) };
-    if (number === 2) return (outgoing) => {
-      outgoing.writeHead(200, { "content-type": BLOCKS });
-      outgoing.write(one.subarray(0, 40), () => outgoing.destroy());
-    };
-    if (number === 3) return (outgoing) => {
-      outgoing.writeHead(200, { "content-type": BLOCKS, "content-length": one.length });
-      outgoing.write(one.subarray(0, 40), () => outgoing.destroy());
-    };
+    if (number === 2)
+      return (outgoing) => {
+        outgoing.writeHead(200, { "content-type": BLOCKS });
+        outgoing.write(one.subarray(0, 40), () => outgoing.destroy());
+      };
+    if (number === 3)
+      return (outgoing) => {
+        outgoing.writeHead(200, { "content-type": BLOCKS, "content-length": one.length });
+        outgoing.write(one.subarray(0, 40), () => outgoing.destroy());
+      };
     return { body: one };
   });
   const sql = connect(url);
-  await assert.rejects(sql`insert`, (error) => error instanceof ProtocolError && error.offset === 40 && error.message.includes("unknown") && clean(error));
-  await assert.rejects(sql`insert`, (error) => error instanceof NetworkError && error.cause instanceof Error && clean(error));
+  await assert.rejects(
+    sql`insert`,
+    (error) =>
+      error instanceof ProtocolError && error.offset === 40 && error.message.includes("unknown") && clean(error),
+  );
+  await assert.rejects(
+    sql`insert`,
+    (error) => error instanceof NetworkError && error.cause instanceof Error && clean(error),
+  );
   await assert.rejects(sql`insert`, (error) => error instanceof NetworkError && clean(error));
   assert.deepStrictEqual(await sql`select 1 as one`, [{ one: 1 }]);
   assert.equal(requests.length, 4, "what may have been executed is not sent again");
 });
 
 test("what was lost is sent again when the caller says that it may run twice", async (t) => {
-  const { url, requests } = await endpoint(t, ({ number }) => (number < 3 ? { body: one.subarray(0, 40 * (number - 1)) } : { body: one }));
+  const { url, requests } = await endpoint(t, ({ number }) =>
+    number < 3 ? { body: one.subarray(0, 40 * (number - 1)) } : { body: one },
+  );
   assert.deepStrictEqual(await connect(url, { idempotent: true })`select 1 as one`, [{ one: 1 }]);
   assert.equal(requests.length, 3);
 });
 
 test("what the endpoint refused without executing it is sent again, after Retry-After, as often as allowed", async (t) => {
-  const busy = problem(503, { code: "pool_timeout", detail: "no connection became free", retryable: true }, { "retry-after": "1" });
+  const busy = problem(
+    503,
+    { code: "pool_timeout", detail: "no connection became free", retryable: true },
+    { "retry-after": "1" },
+  );
   const { url, requests } = await endpoint(t, ({ number }) => (number === 1 || number > 2 ? busy : { body: one }));
   const started = performance.now();
   assert.deepStrictEqual(await connect(url)`select 1 as one`, [{ one: 1 }]);
   assert.ok(performance.now() - started >= 990);
   assert.equal(requests.length, 2);
-  await assert.rejects(connect(url, { maxAttempts: 1 })`select 1`, (error) => error instanceof EndpointError && error.retryable && error.retryAfter === 1);
+  await assert.rejects(
+    connect(url, { maxAttempts: 1 })`select 1`,
+    (error) => error instanceof EndpointError && error.retryable && error.retryAfter === 1,
+  );
   assert.equal(requests.length, 3);
-  await assert.rejects(connect(url, { timeoutMs: 500 })`select 1`, EndpointError, "a wait that would reach the time limit is not begun");
+  await assert.rejects(
+    connect(url, { timeoutMs: 500 })`select 1`,
+    EndpointError,
+    "a wait that would reach the time limit is not begun",
+  );
   assert.equal(requests.length, 4);
 });
 
 test("what PostgreSQL rolled back because of others is sent again, unless it may have committed a part on its own", async (t) => {
-  const conflict = encode.concat(encode.error({ V: "ERROR", C: "40001", M: "could not serialize access" }), encode.ready());
+  const conflict = encode.concat(
+    encode.error({ V: "ERROR", C: "40001", M: "could not serialize access" }),
+    encode.ready(),
+  );
   const { url, requests } = await endpoint(t, ({ number }) => ({ body: number === 1 || number > 2 ? conflict : one }));
   const sql = connect(url);
   assert.deepStrictEqual(await sql`  UPDATE t set a = 1 returning 1 as one`, [{ one: 1 }]);
   assert.equal(requests.length, 2);
-  for (const text of ["call p()", "do $$ begin commit; end $$", "/* note */ select 1", "create table t ()", "selects"]) {
+  for (const text of [
+    "call p()",
+    "do $$ begin commit; end $$",
+    "/* note */ select 1",
+    "create table t ()",
+    "selects",
+  ]) {
     const before = requests.length;
     await assert.rejects(sql.query(text), SqlError, text);
     assert.equal(requests.length, before + 1, text);
@@ -158,9 +227,17 @@ test("a FATAL error leaves the outcome open, so only what may run twice is sent 
 });
 
 test("an SQL error is not sent again and loads no WebAssembly", async (t) => {
-  const { url, requests } = await endpoint(t, () => ({ body: encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready()) }));
+  const { url, requests } = await endpoint(t, () => ({
+    body: encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready()),
+  }));
   let loads = 0;
-  const sql = slimConnect({ url, wasm: () => { loads++; throw new Error("not here"); } });
+  const sql = slimConnect({
+    url,
+    wasm: () => {
+      loads++;
+      throw new Error("not here");
+    },
+  });
   await assert.rejects(sql`selec`, SqlError);
   assert.deepEqual([requests.length, loads], [1, 0]);
 });
@@ -182,14 +259,25 @@ test("an endpoint that is down is a network error with its cause", async () => {
 
 test("timeoutMs ends a request that hangs", async (t) => {
   const { url } = await endpoint(t, () => () => {});
-  await assert.rejects(connect(url, { timeoutMs: 50 })`select 1`, (error) => error instanceof NetworkError && error.timedOut && error.message.includes("50 ms") && clean(error));
+  await assert.rejects(
+    connect(url, { timeoutMs: 50 })`select 1`,
+    (error) => error instanceof NetworkError && error.timedOut && error.message.includes("50 ms") && clean(error),
+  );
   // Headers that came do not help a body that hangs.
-  const half = await endpoint(t, () => (outgoing) => outgoing.writeHead(200, { "content-type": BLOCKS }).write(one.subarray(0, 5)));
-  await assert.rejects(connect(half.url, { timeoutMs: 50, idempotent: true })`select 1`, (error) => error.timedOut === true);
+  const half = await endpoint(
+    t,
+    () => (outgoing) => outgoing.writeHead(200, { "content-type": BLOCKS }).write(one.subarray(0, 5)),
+  );
+  await assert.rejects(
+    connect(half.url, { timeoutMs: 50, idempotent: true })`select 1`,
+    (error) => error.timedOut === true,
+  );
 });
 
 test("the caller's signal cancels with its own reason, before, during and between attempts", async (t) => {
-  const { url, requests } = await endpoint(t, ({ number }) => (number === 1 ? () => {} : problem(503, { code: "pool_timeout", retryable: true }, { "retry-after": "5" })));
+  const { url, requests } = await endpoint(t, ({ number }) =>
+    number === 1 ? () => {} : problem(503, { code: "pool_timeout", retryable: true }, { "retry-after": "5" }),
+  );
   const sql = connect(url);
   const reason = new Error("the user left");
   await assert.rejects(sql.query("select 1", [], { signal: AbortSignal.abort(reason) }), reason);
@@ -205,9 +293,23 @@ test("the caller's signal cancels with its own reason, before, during and betwee
 
 test("frames are decoded in WebAssembly, to the same rows and errors", async (t) => {
   const answer = (oid, values) => {
-    const column = Buffer.concat([Buffer.from("v\0"), Buffer.from([0, 0, 0, 0, 0, 0]), Buffer.from(Uint32Array.of(oid).buffer).reverse(), Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0])]);
-    const rows = values.map((value) => encode.message("D", Buffer.concat([Buffer.from([0, 1, 0, 0, 0, Buffer.byteLength(value)]), Buffer.from(value)])));
-    return encode.concat(encode.parseComplete, encode.bindComplete, encode.message("T", Buffer.concat([Buffer.from([0, 1]), column])), ...rows, encode.complete(`SELECT ${values.length}`), encode.ready());
+    const column = Buffer.concat([
+      Buffer.from("v\0"),
+      Buffer.from([0, 0, 0, 0, 0, 0]),
+      Buffer.from(Uint32Array.of(oid).buffer).reverse(),
+      Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]),
+    ]);
+    const rows = values.map((value) =>
+      encode.message("D", Buffer.concat([Buffer.from([0, 1, 0, 0, 0, Buffer.byteLength(value)]), Buffer.from(value)])),
+    );
+    return encode.concat(
+      encode.parseComplete,
+      encode.bindComplete,
+      encode.message("T", Buffer.concat([Buffer.from([0, 1]), column])),
+      ...rows,
+      encode.complete(`SELECT ${values.length}`),
+      encode.ready(),
+    );
   };
   let body;
   const { url, requests } = await endpoint(t, () => ({ headers: { "content-type": FRAMES }, body }));
@@ -220,9 +322,16 @@ test("frames are decoded in WebAssembly, to the same rows and errors", async (t)
   assert.deepStrictEqual(await sql`select v`, [{ v: 1.5 }, { v: NaN }, { v: -Infinity }]);
   body = answer(20, ["9007199254740993"]);
   assert.deepStrictEqual(await sql.with({ int8: "bigint" })`select v`, [{ v: 9007199254740993n }]);
-  body = answer(25, Array.from({ length: 50_000 }, (_, index) => `row ${index}`));
+  body = answer(
+    25,
+    Array.from({ length: 50_000 }, (_, index) => `row ${index}`),
+  );
   const many = await sql`select v`;
-  assert.deepStrictEqual([many.length, many[0], many[49_999]], [50_000, { v: "row 0" }, { v: "row 49999" }], "an answer of many pieces");
+  assert.deepStrictEqual(
+    [many.length, many[0], many[49_999]],
+    [50_000, { v: "row 0" }, { v: "row 49999" }],
+    "an answer of many pieces",
+  );
   const whole = answer(23, ["1", "2"]);
   for (let length = 0; length < whole.length; length++) {
     body = whole.subarray(0, length);

@@ -10,7 +10,10 @@ import { endpoint } from "./support/endpoint.mjs";
 const one = encode.response(1, [{ name: "one", oid: 23, kind: "int32", values: [1] }]);
 
 function batchOf(values) {
-  return encode.concat(...values.map((value) => encode.answer(1, [{ name: "n", oid: 23, kind: "int32", values: [value] }])), encode.ready());
+  return encode.concat(
+    ...values.map((value) => encode.answer(1, [{ name: "n", oid: 23, kind: "int32", values: [value] }])),
+    encode.ready(),
+  );
 }
 
 test("connect opens nothing, and a query that nobody awaits is not sent", async (t) => {
@@ -25,7 +28,13 @@ test("connect opens nothing, and a query that nobody awaits is not sent", async 
 test("a query is sent once, however often and however it is awaited", async (t) => {
   const { url, requests } = await endpoint(t, () => ({ body: one }));
   const query = connect(url)`select 1 as one`;
-  const results = await Promise.all([query, query, query.then((rows) => rows), query.finally(() => {}), Promise.resolve(query)]);
+  const results = await Promise.all([
+    query,
+    query,
+    query.then((rows) => rows),
+    query.finally(() => {}),
+    Promise.resolve(query),
+  ]);
   assert.deepStrictEqual(await query, [{ one: 1 }]);
   assert.ok(results.every((rows) => rows === results[0]));
   assert.equal(requests.length, 1);
@@ -53,11 +62,17 @@ test("Accept asks for what the mapping needs", async (t) => {
   };
   assert.equal(await asked(sql.with({ int8: "bigint" })`select 1`), "; int8=binary");
   assert.equal(await asked(sql.with({ int8: "number" })`select 1`), "; int8=binary");
-  assert.equal(await asked(sql.query("select 1", [], { timestamps: "string", json: "text" })), "; timestamps=text; json=text");
+  assert.equal(
+    await asked(sql.query("select 1", [], { timestamps: "string", json: "text" })),
+    "; timestamps=text; json=text",
+  );
   assert.equal(await asked(sql.query("select 1", [], { decode: "endpoint" })), "");
   // In a transaction the finest of what its queries want, so that each can be given what it wants.
   assert.equal(await asked(sql.transaction([sql.with({ int8: "bigint" })`select 1`, sql`select 2`])), "");
-  assert.equal(await asked(sql.transaction([sql.with({ timestamps: "string" })`select 1`, sql`select 2`])), "; timestamps=text");
+  assert.equal(
+    await asked(sql.transaction([sql.with({ timestamps: "string" })`select 1`, sql`select 2`])),
+    "; timestamps=text",
+  );
 });
 
 test("fragments are put together with their parameters numbered through", async (t) => {
@@ -80,23 +95,42 @@ test("values never become text of the statement", async (t) => {
 });
 
 test("sql.query gives rows, arrays and full results", async (t) => {
-  const columns = [{ name: "a", oid: 23, kind: "int32", values: [1] }, { name: "a", oid: 25, kind: "text", values: ["x"] }];
+  const columns = [
+    { name: "a", oid: 23, kind: "int32", values: [1] },
+    { name: "a", oid: 25, kind: "text", values: ["x"] },
+  ];
   const { url } = await endpoint(t, () => ({ body: encode.response(1, columns) }));
   const sql = connect(url);
   assert.deepStrictEqual(await sql.query("select"), [{ a: "x" }]);
   assert.deepStrictEqual(await sql.query("select", [], { arrayRows: true }), [[1, "x"]]);
   const full = await sql.query("select", [], { arrayRows: true, fullResults: true });
   assert.deepStrictEqual(full.rows, [[1, "x"]]);
-  assert.deepStrictEqual(full.fields.map(({ name, typeOid }) => [name, typeOid]), [["a", 23], ["a", 25]]);
+  assert.deepStrictEqual(
+    full.fields.map(({ name, typeOid }) => [name, typeOid]),
+    [
+      ["a", 23],
+      ["a", 25],
+    ],
+  );
   assert.equal(full.command, "SELECT");
   assert.equal(full.rowCount, 1);
   assert.deepStrictEqual((await sql`select`.full()).rows, [{ a: "x" }]);
 });
 
 test("command tags give command and count", async (t) => {
-  const tags = { "INSERT 0 3": ["INSERT", 3], "UPDATE 0": ["UPDATE", 0], "CREATE TABLE": ["CREATE", null], "MERGE 12": ["MERGE", 12] };
+  const tags = {
+    "INSERT 0 3": ["INSERT", 3],
+    "UPDATE 0": ["UPDATE", 0],
+    "CREATE TABLE": ["CREATE", null],
+    "MERGE 12": ["MERGE", 12],
+  };
   let tag;
-  const { url } = await endpoint(t, () => ({ body: encode.concat(tag === "" ? encode.emptyQuery : encode.concat(encode.noData, encode.complete(tag)), encode.ready()) }));
+  const { url } = await endpoint(t, () => ({
+    body: encode.concat(
+      tag === "" ? encode.emptyQuery : encode.concat(encode.noData, encode.complete(tag)),
+      encode.ready(),
+    ),
+  }));
   const sql = connect(url);
   for (tag of Object.keys(tags)) {
     const { command, rowCount, rows, fields } = await sql`x`.full();
@@ -111,23 +145,71 @@ test("a transaction is one request, its results in order and in each query's for
   const { url, requests } = await endpoint(t, () => ({ body: batchOf([1, 2, 3]) }));
   const sql = connect(url);
   const second = sql`select ${2} as n`;
-  const results = await sql.transaction([sql`select 1 as n`, second, sql.query("select $1 as n", [3], { arrayRows: true, fullResults: true })]);
+  const results = await sql.transaction([
+    sql`select 1 as n`,
+    second,
+    sql.query("select $1 as n", [3], { arrayRows: true, fullResults: true }),
+  ]);
   assert.deepStrictEqual(results.slice(0, 2), [[{ n: 1 }], [{ n: 2 }]]);
   assert.deepStrictEqual(results[2].rows, [[3]]);
-  assert.deepEqual(requests.map(({ body }) => body), [{ batch: [{ sql: "select 1 as n", params: [] }, { sql: "select $1 as n", params: ["2"] }, { sql: "select $1 as n", params: ["3"] }] }]);
+  assert.deepEqual(
+    requests.map(({ body }) => body),
+    [
+      {
+        batch: [
+          { sql: "select 1 as n", params: [] },
+          { sql: "select $1 as n", params: ["2"] },
+          { sql: "select $1 as n", params: ["3"] },
+        ],
+      },
+    ],
+  );
   assert.strictEqual(await second, results[1], "a query of a transaction has the transaction's result");
   assert.deepStrictEqual(await sql.transaction([]), []);
   assert.equal(requests.length, 1);
 });
 
 test("a failed transaction names its statement, and each of its queries fails alike", async (t) => {
-  const body = encode.concat(encode.answer(1, [{ name: "n", oid: 23, kind: "int32", values: [1] }]), encode.error({ S: "FEHLER", V: "ERROR", C: "22012", M: "division by zero", P: "8", W: "where", s: "public", F: "int.c", L: "841", R: "int4div" }), encode.ready());
-  const { url } = await endpoint(t, () => ({ body, headers: { "content-type": "application/vnd.onetrip.blocks", "onetrip-request-id": "abc" } }));
+  const body = encode.concat(
+    encode.answer(1, [{ name: "n", oid: 23, kind: "int32", values: [1] }]),
+    encode.error({
+      S: "FEHLER",
+      V: "ERROR",
+      C: "22012",
+      M: "division by zero",
+      P: "8",
+      W: "where",
+      s: "public",
+      F: "int.c",
+      L: "841",
+      R: "int4div",
+    }),
+    encode.ready(),
+  );
+  const { url } = await endpoint(t, () => ({
+    body,
+    headers: { "content-type": "application/vnd.onetrip.blocks", "onetrip-request-id": "abc" },
+  }));
   const sql = connect(url);
   const queries = [sql`select 1 as n`, sql`select 1 / ${0}::int4`, sql`select 3`];
   const failure = await sql.transaction(queries).catch((error) => error);
   assert.ok(failure instanceof SqlError);
-  assert.deepEqual({ ...failure }, { kind: "sql", severity: "ERROR", code: "22012", position: 8, where: "where", schema: "public", file: "int.c", line: 841, routine: "int4div", statement: 1, requestId: "abc" });
+  assert.deepEqual(
+    { ...failure },
+    {
+      kind: "sql",
+      severity: "ERROR",
+      code: "22012",
+      position: 8,
+      where: "where",
+      schema: "public",
+      file: "int.c",
+      line: 841,
+      routine: "int4div",
+      statement: 1,
+      requestId: "abc",
+    },
+  );
   assert.equal(failure.message, "division by zero");
   assert.equal(failure.sql, "select 1 / $1::int4");
   assert.ok(!inspect(failure).includes("select"), "an error that is logged does not show the statement");
@@ -136,7 +218,11 @@ test("a failed transaction names its statement, and each of its queries fails al
 });
 
 test("an error at commit belongs to no statement", async (t) => {
-  const body = encode.concat(encode.complete("INSERT 0 1"), encode.error({ V: "ERROR", C: "23503", M: "violates" }), encode.ready());
+  const body = encode.concat(
+    encode.complete("INSERT 0 1"),
+    encode.error({ V: "ERROR", C: "23503", M: "violates" }),
+    encode.ready(),
+  );
   const { url } = await endpoint(t, () => ({ body }));
   const failure = await connect(url)`insert`.catch((error) => error);
   assert.equal(failure.code, "23503");
@@ -149,7 +235,10 @@ test("a transaction left open, COPY and a FATAL end are errors that say so", asy
   const { url } = await endpoint(t, () => ({ body }));
   const sql = connect(url);
   body = encode.concat(encode.complete("BEGIN"), encode.ready("T"));
-  await assert.rejects(sql`begin`, (error) => error instanceof UsageError && error.message.includes("left a transaction open"));
+  await assert.rejects(
+    sql`begin`,
+    (error) => error instanceof UsageError && error.message.includes("left a transaction open"),
+  );
   body = encode.concat(encode.message("H", Uint8Array.of(0, 0, 0)), encode.complete("COPY 1"), encode.ready());
   await assert.rejects(sql`copy t to stdout`, (error) => error instanceof UsageError && error.message.includes("COPY"));
   body = encode.error({ V: "FATAL", C: "57P01", M: "terminating connection due to administrator command" });
@@ -165,8 +254,19 @@ test("mistakes in a transaction's list are named by their index", async (t) => {
   const sent = sql`select 1 as one`;
   await sent;
   const twice = sql`select 1`;
-  for (const [queries, word] of [[[sql`x`, "select 1"], "1"], [[other], "another connection"], [[sent], "already"], [[twice, twice], "twice"], ["x", "array"], [[sql`x`, Promise.resolve([])], "Promise"]]) {
-    assert.throws(() => sql.transaction(queries), (error) => error instanceof UsageError && error.message.includes(word), word);
+  for (const [queries, word] of [
+    [[sql`x`, "select 1"], "1"],
+    [[other], "another connection"],
+    [[sent], "already"],
+    [[twice, twice], "twice"],
+    ["x", "array"],
+    [[sql`x`, Promise.resolve([])], "Promise"],
+  ]) {
+    assert.throws(
+      () => sql.transaction(queries),
+      (error) => error instanceof UsageError && error.message.includes(word),
+      word,
+    );
   }
   assert.throws(() => sent.full(), UsageError);
   assert.equal(requests.length, 1);
@@ -175,38 +275,68 @@ test("mistakes in a transaction's list are named by their index", async (t) => {
 test("mistakes in a call are errors at the call", async (t) => {
   const { url, requests } = await endpoint(t, () => ({ body: one }));
   const sql = connect(url);
-  assert.throws(() => sql("select 1"), (error) => error instanceof UsageError && error.message.includes("template"));
+  assert.throws(
+    () => sql("select 1"),
+    (error) => error instanceof UsageError && error.message.includes("template"),
+  );
   assert.throws(() => sql(["select 1"]), UsageError);
   assert.throws(() => sql.query(5), UsageError);
   assert.throws(() => sql.query("select $1", 5), UsageError);
-  assert.throws(() => sql.query("select 1", [], { int8: "big" }), (error) => error.message.includes('"string" or "bigint" or "number"'));
-  assert.throws(() => sql.query("select 1", [], { arrayMode: true }), (error) => error.message.includes('"arrayMode"'));
+  assert.throws(
+    () => sql.query("select 1", [], { int8: "big" }),
+    (error) => error.message.includes('"string" or "bigint" or "number"'),
+  );
+  assert.throws(
+    () => sql.query("select 1", [], { arrayMode: true }),
+    (error) => error.message.includes('"arrayMode"'),
+  );
   assert.throws(() => sql.with({ timeoutMs: 0 }), UsageError);
   assert.throws(() => sql.with({ maxAttempts: 11 }), UsageError);
   assert.throws(() => sql.with({ constructor: 1 }), UsageError);
   assert.throws(() => sql.with(5), UsageError);
   assert.throws(() => connect(url, { fetch: "fetch" }), UsageError);
-  await assert.rejects(sql`select ${undefined}`, (error) => error instanceof UsageError && error.message.includes("$1 is undefined"));
+  await assert.rejects(
+    sql`select ${undefined}`,
+    (error) => error instanceof UsageError && error.message.includes("$1 is undefined"),
+  );
   assert.equal(requests.length, 0);
 });
 
 test("sql.with changes the defaults and leaves the original alone", async (t) => {
   const body = encode.response(1, [{ name: "n", oid: 20, kind: "text", values: ["5"] }]);
-  const { url } = await endpoint(t, ({ body: { batch } }) => ({ body: batch ? encode.concat(...batch.map(() => encode.answer(1, [{ name: "n", oid: 20, kind: "text", values: ["5"] }])), encode.ready()) : body }));
+  const { url } = await endpoint(t, ({ body: { batch } }) => ({
+    body: batch
+      ? encode.concat(
+          ...batch.map(() => encode.answer(1, [{ name: "n", oid: 20, kind: "text", values: ["5"] }])),
+          encode.ready(),
+        )
+      : body,
+  }));
   const sql = connect(url);
   const big = sql.with({ int8: "bigint" });
   assert.deepStrictEqual(await big`select n`, [{ n: 5n }]);
   assert.deepStrictEqual(await sql`select n`, [{ n: "5" }]);
-  assert.deepStrictEqual(await sql.transaction([big`select n`, sql`select n`]), [[{ n: 5n }], [{ n: "5" }]], "derived connections share transactions");
+  assert.deepStrictEqual(
+    await sql.transaction([big`select n`, sql`select n`]),
+    [[{ n: 5n }], [{ n: "5" }]],
+    "derived connections share transactions",
+  );
 });
 
 test("the stack of an error points to the call", async (t) => {
-  const { url } = await endpoint(t, () => ({ body: encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready()) }));
+  const { url } = await endpoint(t, () => ({
+    body: encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready()),
+  }));
   const sql = connect(url);
   async function inTheUsersCode(run) {
     return await run();
   }
-  const calls = [() => sql`selec`, () => sql.query("selec"), () => sql.transaction([sql`selec`]), () => sql.with({ int8: "bigint" })`selec`.full()];
+  const calls = [
+    () => sql`selec`,
+    () => sql.query("selec"),
+    () => sql.transaction([sql`selec`]),
+    () => sql.with({ int8: "bigint" })`selec`.full(),
+  ];
   for (const call of calls) {
     const failure = await inTheUsersCode(call).catch((error) => error);
     const [head, first] = failure.stack.split("\n");
@@ -218,7 +348,10 @@ test("the stack of an error points to the call", async (t) => {
 test("a query shows neither statement nor parameters nor credentials when it is printed", async (t) => {
   const { url } = await endpoint(t, () => ({ body: one }));
   const sql = connect(url);
-  const printed = inspect(sql`select ${"secret value"}`, { depth: 10, showHidden: true }) + inspect(sql, { depth: 10 }) + JSON.stringify(sql.query("select secret"));
+  const printed =
+    inspect(sql`select ${"secret value"}`, { depth: 10, showHidden: true }) +
+    inspect(sql, { depth: 10 }) +
+    JSON.stringify(sql.query("select secret"));
   for (const word of ["hunter2", "secret"]) assert.ok(!printed.includes(word), printed);
 });
 

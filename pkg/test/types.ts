@@ -12,8 +12,15 @@ interface User {
 }
 
 const sql: Sql = connect("https://role:password@endpoint.example/database", { int8: "bigint" });
-export const alsoSql: Sql = connect({ url: new URL("https://endpoint.example/database"), role: "role", password: "password" });
-export const slim: Sql = slimConnect({ url: "https://role:password@endpoint.example/database", wasm: new Uint8Array() });
+export const alsoSql: Sql = connect({
+  url: new URL("https://endpoint.example/database"),
+  role: "role",
+  password: "password",
+});
+export const slim: Sql = slimConnect({
+  url: "https://role:password@endpoint.example/database",
+  wasm: new Uint8Array(),
+});
 
 export async function templates(): Promise<void> {
   const untyped = await sql`select 1 as one`;
@@ -32,7 +39,10 @@ export async function queries(): Promise<void> {
   same<typeof objects, User[]>();
   const arrays = await sql.query("select 1, 2", [], { arrayRows: true });
   same<typeof arrays, unknown[][]>();
-  const pairs = await sql.query<[number, string]>("select id, name from users", [], { arrayRows: true, fullResults: true });
+  const pairs = await sql.query<[number, string]>("select id, name from users", [], {
+    arrayRows: true,
+    fullResults: true,
+  });
   same<typeof pairs, FullResult<[number, string]>>();
   const full = await sql.query<User>("select id, name from users", undefined, { fullResults: true, int8: "number" });
   same<typeof full, FullResult<User>>();
@@ -40,7 +50,11 @@ export async function queries(): Promise<void> {
 
 export async function transactions(): Promise<void> {
   const [users, counts, changed] = await sql.transaction(
-    [sql<User>`select id, name from users`, sql.query<[string]>("select count(*) from users", [], { arrayRows: true }), sql`delete from users`.full()],
+    [
+      sql<User>`select id, name from users`,
+      sql.query<[string]>("select count(*) from users", [], { arrayRows: true }),
+      sql`delete from users`.full(),
+    ],
     { timeoutMs: 1000 },
   );
   same<typeof users, User[]>();

@@ -31,7 +31,10 @@ test("a trap ends one answer and no other", async () => {
     },
   };
   const before = wasm.memory;
-  assert.throws(() => readFrames(greedy, select, "utf16", wireMapping([DEFAULTS]), new ResponseReader([])), (error) => error.kind === "protocol" && error.cause instanceof WebAssembly.RuntimeError);
+  assert.throws(
+    () => readFrames(greedy, select, "utf16", wireMapping([DEFAULTS]), new ResponseReader([])),
+    (error) => error.kind === "protocol" && error.cause instanceof WebAssembly.RuntimeError,
+  );
   assert.equal(resets, 1);
   assert.notEqual(wasm.memory, before);
   assert.equal(good(), 1);
@@ -46,15 +49,26 @@ test("the module's memory stays small, however long the answers are", async () =
     message.set(body, 5);
     return message;
   };
-  const column = Buffer.concat([Buffer.from("v\0"), Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0])]);
+  const column = Buffer.concat([
+    Buffer.from("v\0"),
+    Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0]),
+  ]);
   const row = frame("D", Buffer.concat([Buffer.from([0, 1, 0, 0, 3, 232]), Buffer.alloc(1000, "x")]));
-  const long = Buffer.concat([frame("T", Buffer.concat([Buffer.from([0, 1]), column])), ...Array.from({ length: 30_000 }, () => row), frame("C", Buffer.from("SELECT 30000\0")), frame("Z", Buffer.from("I"))]);
+  const long = Buffer.concat([
+    frame("T", Buffer.concat([Buffer.from([0, 1]), column])),
+    ...Array.from({ length: 30_000 }, () => row),
+    frame("C", Buffer.from("SELECT 30000\0")),
+    frame("Z", Buffer.from("I")),
+  ]);
   for (let round = 0; round < 3; round++) {
     const response = new ResponseReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
     readFrames(wasm, long, "utf16", wireMapping([DEFAULTS]), response);
     assert.equal(response.finish()[0].rows.length, 30_000);
   }
-  assert.ok(wasm.memory.buffer.byteLength < 4 << 20, `${wasm.memory.buffer.byteLength} bytes after answers of ${long.length}`);
+  assert.ok(
+    wasm.memory.buffer.byteLength < 4 << 20,
+    `${wasm.memory.buffer.byteLength} bytes after answers of ${long.length}`,
+  );
 });
 
 function vectors() {
@@ -69,7 +83,13 @@ test("the vectors are there", () => {
 /** What a runner can compare: values that typed JSON has, too, in the form that JavaScript gives them. */
 function outcome(read) {
   try {
-    return { results: read().map(({ rows, fields, tag }) => ({ rows, names: fields.map(({ name, typeOid }) => [name, typeOid]), tag })) };
+    return {
+      results: read().map(({ rows, fields, tag }) => ({
+        rows,
+        names: fields.map(({ name, typeOid }) => [name, typeOid]),
+        tag,
+      })),
+    };
   } catch (error) {
     return { error: { kind: error.kind, code: error.code, message: error.message, statement: error.statement } };
   }
@@ -79,10 +99,16 @@ for (const vector of vectors()) {
   test(`vector ${vector.name}: blocks of the gateway and of WebAssembly give the same`, async () => {
     const wasm = await load();
     const statements = (vector.request.batch ?? [vector.request]).map(({ sql }) => sql);
-    const wanted = (mapping, arrayRows) => statements.map((text) => ({ text, mapping: { ...DEFAULTS, ...mapping }, arrayRows }));
+    const wanted = (mapping, arrayRows) =>
+      statements.map((text) => ({ text, mapping: { ...DEFAULTS, ...mapping }, arrayRows }));
     for (const arrayRows of [true, false]) {
       let typed;
-      for (const [member, mapping] of [["blocks", {}], ["blocks_utf16", {}], ["blocks_text", { timestamps: "string", json: "text" }], ["blocks_int8", { int8: "bigint" }]]) {
+      for (const [member, mapping] of [
+        ["blocks", {}],
+        ["blocks_utf16", {}],
+        ["blocks_text", { timestamps: "string", json: "text" }],
+        ["blocks_int8", { int8: "bigint" }],
+      ]) {
         const made = outcome(() => {
           const reader = new ResponseReader(wanted(mapping, arrayRows));
           reader.push(bytes(vector[member]));
@@ -107,17 +133,25 @@ for (const vector of vectors()) {
 function compareWithTypedJson(made, json, arrayRows) {
   if (json.error !== undefined) {
     assert.ok(made.error !== undefined);
-    if (made.error.kind === "sql") assert.deepEqual([made.error.code, made.error.message], [json.error.code, json.error.message]);
+    if (made.error.kind === "sql")
+      assert.deepEqual([made.error.code, made.error.message], [json.error.code, json.error.message]);
     return;
   }
   if (made.error !== undefined || !arrayRows) return; // A transaction left open is no error in typed JSON; objects were compared as arrays.
   const results = json.results ?? [json];
   for (const [index, result] of results.entries()) {
-    assert.deepEqual(made.results[index].names, result.fields.map(({ name, type_oid }) => [name, type_oid]));
+    assert.deepEqual(
+      made.results[index].names,
+      result.fields.map(({ name, type_oid }) => [name, type_oid]),
+    );
     for (const [row, values] of result.rows.entries()) {
       for (const [column, value] of values.entries()) {
         const [, oid] = made.results[index].names[column];
-        assert.deepStrictEqual(asTypedJson(made.results[index].rows[row][column], oid, value), value, `row ${row}, column ${column}`);
+        assert.deepStrictEqual(
+          asTypedJson(made.results[index].rows[row][column], oid, value),
+          value,
+          `row ${row}, column ${column}`,
+        );
       }
     }
   }
@@ -126,7 +160,11 @@ function compareWithTypedJson(made, json, arrayRows) {
 /** A JavaScript value in typed JSON's form; dates, bytes and arrays are text there and were compared by other means. */
 function asTypedJson(value, oid, other) {
   if (oid === 114 || oid === 3802) return value;
-  if (typeof value === "number" && !Number.isFinite(value)) return String(value).replace(/^(-?)Infinity$/, typeof other === "string" && other.includes("infinity") ? "$1infinity" : "$1Infinity");
+  if (typeof value === "number" && !Number.isFinite(value))
+    return String(value).replace(
+      /^(-?)Infinity$/,
+      typeof other === "string" && other.includes("infinity") ? "$1infinity" : "$1Infinity",
+    );
   if (typeof value === "object" && value !== null) return other;
   if (Object.is(value, -0)) return other;
   return value;

@@ -45,16 +45,30 @@ function newShape(reader: Reader, start: number, text: string): Shape {
   } catch {
     reader.corrupt(start, "the fields are not JSON");
   }
-  if (!Array.isArray(columns) || columns.length > COLUMNS_LIMIT) reader.corrupt(start, "the fields are not a list of columns");
+  if (!Array.isArray(columns) || columns.length > COLUMNS_LIMIT)
+    reader.corrupt(start, "the fields are not a list of columns");
   const fields = columns.map((column: unknown): Field => {
-    if (!Array.isArray(column) || typeof column[0] !== "string" || column.slice(1, 6).some((value) => !Number.isInteger(value))) {
+    if (
+      !Array.isArray(column) ||
+      typeof column[0] !== "string" ||
+      column.slice(1, 6).some((value) => !Number.isInteger(value))
+    ) {
       reader.corrupt(start, "a field is not a list of a name and numbers");
     }
-    const [name, typeOid, typeSize, typeModifier, tableOid, columnNumber] = column as [string, number, number, number, number, number];
+    const [name, typeOid, typeSize, typeModifier, tableOid, columnNumber] = column as [
+      string,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
     return { name, typeOid, typeSize, typeModifier, tableOid, columnNumber };
   });
   // JSON.parse, unlike an assignment, makes an ordinary property of a column named __proto__, too.
-  const template = JSON.parse(`{${fields.map((field) => `${JSON.stringify(field.name)}:null`).join()}}`) as Shape["template"];
+  const template = JSON.parse(
+    `{${fields.map((field) => `${JSON.stringify(field.name)}:null`).join()}}`,
+  ) as Shape["template"];
   const shape = { fields, template, clone: nextClone(), stores: storesOf(fields, () => store), many: false };
   if (shapes.size === SHAPES_KEPT) {
     shapes.clear();
@@ -64,7 +78,8 @@ function newShape(reader: Reader, start: number, text: string): Shape {
   return shape;
 }
 
-const storesOf = (fields: readonly Field[], next: () => Store): Store[] => fields.map(({ name }) => (name === "__proto__" ? define : next()));
+const storesOf = (fields: readonly Field[], next: () => Store): Store[] =>
+  fields.map(({ name }) => (name === "__proto__" ? define : next()));
 
 const HEAD = 13;
 /** Rows of a block that make it worth while to fill them in places of their own. */
@@ -79,7 +94,15 @@ const EMPTY_ROWS_LIMIT = 1 << 16;
  * checked once, before its values. Text is cut out of one string for the whole block, because a call of a TextDecoder
  * costs ten times as much as a substring.
  */
-export function readBlock(reader: Reader, start: number, end: number, shape: Shape, mapping: Mapping, arrays: boolean, rows: Rows): void {
+export function readBlock(
+  reader: Reader,
+  start: number,
+  end: number,
+  shape: Shape,
+  mapping: Mapping,
+  arrays: boolean,
+  rows: Rows,
+): void {
   const { bytes, view } = reader;
   const { fields, template, clone } = shape;
   const width = fields.length;
@@ -87,7 +110,8 @@ export function readBlock(reader: Reader, start: number, end: number, shape: Sha
   const count = view.getUint32(start, true);
   const asciiEnd = start + HEAD + view.getUint32(start + 4, true);
   const wideEnd = asciiEnd + view.getUint32(start + 8, true);
-  if (wideEnd > end || count > (width === 0 ? EMPTY_ROWS_LIMIT : end - wideEnd)) reader.corrupt(start, "a block is shorter than its head says");
+  if (wideEnd > end || count > (width === 0 ? EMPTY_ROWS_LIMIT : end - wideEnd))
+    reader.corrupt(start, "a block is shorter than its head says");
   const ascii = reader.text(start + HEAD, asciiEnd, 0);
   const wide = reader.text(asciiEnd, wideEnd, bytes[start + 12]);
   let asciiAt = 0;
@@ -100,7 +124,8 @@ export function readBlock(reader: Reader, start: number, end: number, shape: Sha
   }
   const { stores } = shape;
   const first = rows.length;
-  if (arrays) for (let row = 0; row < count; row++) rows.push(new Array<null>(width).fill(null) as unknown as Rows[number]);
+  if (arrays)
+    for (let row = 0; row < count; row++) rows.push(new Array<null>(width).fill(null) as unknown as Rows[number]);
   else for (let row = 0; row < count; row++) rows.push(clone(template));
   // The values of one column after the other.
   const values: unknown[] = new Array<unknown>(count);
@@ -154,7 +179,8 @@ export function readBlock(reader: Reader, start: number, end: number, shape: Sha
       const from = reader.fits(at, 5, end);
       const to = reader.fits(from, view.getUint32(at + 1, true), end);
       const parsed = json(reader.text(from, to, bytes[at]));
-      if (!Array.isArray(parsed) || parsed.length !== count) reader.corrupt(from, "a json column has not one value for each row");
+      if (!Array.isArray(parsed) || parsed.length !== count)
+        reader.corrupt(from, "a json column has not one value for each row");
       for (let row = 0; row < count; row++) values[row] = parsed[row];
       at = to;
     } else if (kind === 7) {
@@ -183,10 +209,13 @@ export function readBlock(reader: Reader, start: number, end: number, shape: Sha
           continue;
         }
         values[row] =
-          kind === 2 ? view.getInt32(from, true)
-          : kind === 4 ? view.getFloat64(from, true)
-          : kind === 3 ? view.getUint32(from, true)
-          : int8(view, from, field, mapping);
+          kind === 2
+            ? view.getInt32(from, true)
+            : kind === 4
+              ? view.getFloat64(from, true)
+              : kind === 3
+                ? view.getUint32(from, true)
+                : int8(view, from, field, mapping);
       }
       at = next;
     } else {
@@ -195,7 +224,8 @@ export function readBlock(reader: Reader, start: number, end: number, shape: Sha
     if (arrays) storeElement(rows, first, values, column as unknown as string);
     else stores[column](rows, first, values, field.name);
   }
-  if (at !== end || asciiAt !== ascii.length || wideAt !== wide.length) reader.corrupt(at, "a block and its columns differ in length");
+  if (at !== end || asciiAt !== ascii.length || wideAt !== wide.length)
+    reader.corrupt(at, "a block and its columns differ in length");
 }
 
 function json(text: string): unknown {
@@ -207,7 +237,8 @@ function json(text: string): unknown {
 }
 
 function int8(view: DataView, at: number, field: Field, mapping: Mapping): unknown {
-  if (mapping.int8 === "number") return safe(view.getInt32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true), field);
+  if (mapping.int8 === "number")
+    return safe(view.getInt32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true), field);
   const value = view.getBigInt64(at, true);
   return mapping.int8 === "bigint" ? value : String(value);
 }

@@ -29,8 +29,12 @@ export function connectIn(runtime: Runtime): Connect {
   return function connect(first: string | URL | ConnectOptions, second?: ConnectOptions): Sql {
     const given = typeof first === "object" && !(first instanceof URL) ? first : { ...second, url: first };
     const { url, role, password, fetch, ...options } = given ?? {};
-    if (fetch !== undefined && typeof fetch !== "function") throw new UsageError('The option "fetch" must be a function.');
-    return makeSql({ runtime, endpoint: parseEndpoint(url as string | URL, { role, password }), fetch }, merge(DEFAULTS, options));
+    if (fetch !== undefined && typeof fetch !== "function")
+      throw new UsageError('The option "fetch" must be a function.');
+    return makeSql(
+      { runtime, endpoint: parseEndpoint(url as string | URL, { role, password }), fetch },
+      merge(DEFAULTS, options),
+    );
   };
 }
 
@@ -47,18 +51,28 @@ function makeSql(connection: Connection, defaults: Options, sender?: Send): Sql 
 
   function sql(texts: unknown, ...values: unknown[]): LazyQuery<never> {
     if (!Array.isArray(texts) || !("raw" in texts)) {
-      throw new UsageError("Write sql`select …` as a template, or use sql.query(text, params): called like a function it could not tell values from text.");
+      throw new UsageError(
+        "Write sql`select …` as a template, or use sql.query(text, params): called like a function it could not tell values from text.",
+      );
     }
-    if (texts.includes(undefined)) throw new UsageError("The template holds a malformed escape sequence: write \\\\ for a backslash.");
+    if (texts.includes(undefined))
+      throw new UsageError("The template holds a malformed escape sequence: write \\\\ for a backslash.");
     return new LazyQuery({ send, source: { texts: texts as string[], values }, wanted });
   }
 
   const members: Omit<Sql, never> = {
-    query(text: string, params: readonly SqlValue[] = [], options: QueryOptions = {}): LazyQuery<never> {
-      if (typeof text !== "string") throw new UsageError(`sql.query needs the statement as a string, not ${nameOf(text)}.`);
-      if (!Array.isArray(params)) throw new UsageError(`sql.query needs the parameters as an array, not ${nameOf(params)}.`);
+    query(text: string, params: readonly SqlValue[] = [], options?: QueryOptions): LazyQuery<never> {
+      if (typeof text !== "string")
+        throw new UsageError(`sql.query needs the statement as a string, not ${nameOf(text)}.`);
+      if (!Array.isArray(params))
+        throw new UsageError(`sql.query needs the parameters as an array, not ${nameOf(params)}.`);
+      if (options === undefined) return new LazyQuery({ send, source: { text, params }, wanted });
       const { arrayRows = false, fullResults = false, ...rest } = options;
-      return new LazyQuery({ send, source: { text, params }, wanted: { options: merge(defaults, rest), arrayRows, fullResults } });
+      return new LazyQuery({
+        send,
+        source: { text, params },
+        wanted: { options: merge(defaults, rest), arrayRows, fullResults },
+      });
     },
 
     transaction(queries: readonly Query<unknown>[], options?: RequestOptions): Promise<never> {
@@ -77,18 +91,28 @@ function makeSql(connection: Connection, defaults: Options, sender?: Send): Sql 
 }
 
 function transactionOf(queries: unknown, send: Send): LazyQuery<unknown>[] {
-  if (!Array.isArray(queries)) throw new UsageError("sql.transaction needs an array of queries: sql.transaction([sql`…`, sql`…`]).");
+  if (!Array.isArray(queries))
+    throw new UsageError("sql.transaction needs an array of queries: sql.transaction([sql`…`, sql`…`]).");
   return queries.map((query: unknown, index) => {
-    if (!(query instanceof LazyQuery)) throw new UsageError(`Query ${index} of the transaction is no query (it is a ${nameOf(query)}; do not await the queries).`);
-    if (partsOf(query).send !== send) throw new UsageError(`Query ${index} of the transaction belongs to another connection.`);
+    if (!(query instanceof LazyQuery))
+      throw new UsageError(
+        `Query ${index} of the transaction is no query (it is a ${nameOf(query)}; do not await the queries).`,
+      );
+    if (partsOf(query).send !== send)
+      throw new UsageError(`Query ${index} of the transaction belongs to another connection.`);
     if (isSent(query)) throw new UsageError(`Query ${index} of the transaction was sent already; make a new one.`);
-    if (queries.indexOf(query) !== index) throw new UsageError(`Query ${index} of the transaction is there twice; make a new one.`);
+    if (queries.indexOf(query) !== index)
+      throw new UsageError(`Query ${index} of the transaction is there twice; make a new one.`);
     return query;
   });
 }
 
 /** One request: composed once, sent as often as the policy allows. */
-async function run(connection: Connection, queries: readonly LazyQuery<unknown>[], options: Options): Promise<unknown[]> {
+async function run(
+  connection: Connection,
+  queries: readonly LazyQuery<unknown>[],
+  options: Options,
+): Promise<unknown[]> {
   const deadline = new Deadline(options);
   try {
     const parts = queries.map(partsOf);
@@ -117,34 +141,40 @@ async function run(connection: Connection, queries: readonly LazyQuery<unknown>[
     const shown = deadline.timedOut ? timeoutError(connection, options) : error;
     // The code that awaits the query is what the stack should show. Engines keep track of it (async stack traces), so
     // that it costs nothing to queries that succeed; the first frame is this one.
-    const [, ...frames] = (new Error().stack ?? "").split("\n").filter((line) => /^\s+at (?!process\.processTicks)|@/.test(line));
-    if (shown instanceof OnetripError && frames.length > 0) shown.stack = [`${shown.name}: ${shown.message}`, ...frames].join("\n");
+    const [, ...frames] = (new Error().stack ?? "")
+      .split("\n")
+      .filter((line) => /^\s+at (?!process\.processTicks)|@/.test(line));
+    if (shown instanceof OnetripError && frames.length > 0)
+      shown.stack = [`${shown.name}: ${shown.message}`, ...frames].join("\n");
     throw shown;
   } finally {
     deadline.end();
   }
 }
 
-async function attempt(connection: Connection, body: string, statements: readonly Statement[], options: Options, deadline: Deadline): Promise<Answer[]> {
+async function attempt(
+  connection: Connection,
+  body: string,
+  statements: readonly Statement[],
+  options: Options,
+  deadline: Deadline,
+): Promise<Answer[]> {
   const { runtime, endpoint } = connection;
   const mapping = wireMapping(statements.map((statement) => statement.mapping as Options));
   const accepted = accept(mapping, runtime, options);
   let answered: Response;
   let bytes: Uint8Array;
   try {
-    answered = await (connection.fetch ?? fetch)(endpoint.url, {
+    const headers = { authorization: endpoint.authorization, "content-type": "application/json", accept: accepted };
+    // Credentials follow no redirect.
+    const request: RequestInit = {
       method: "POST",
-      headers: {
-        authorization: endpoint.authorization,
-        "content-type": "application/json",
-        accept: accepted,
-        ...options.headers,
-      },
+      headers: Object.assign(headers, options.headers),
       body,
-      // Credentials follow no redirect.
       redirect: "manual",
-      ...(deadline.signal && { signal: deadline.signal }),
-    });
+    };
+    if (deadline.signal !== undefined) request.signal = deadline.signal;
+    answered = await (connection.fetch ?? fetch)(endpoint.url, request);
     bytes = new Uint8Array(await answered.arrayBuffer());
   } catch (cause) {
     deadline.check();
@@ -157,10 +187,16 @@ async function attempt(connection: Connection, body: string, statements: readonl
     if (type === BLOCKS) {
       response.push(bytes);
     } else if (type === FRAMES) {
-      if (runtime.loadWasm === undefined) throw new UsageError("The endpoint sent PostgreSQL's frames, and without its WebAssembly module onetrip cannot read them.");
+      if (runtime.loadWasm === undefined)
+        throw new UsageError(
+          "The endpoint sent PostgreSQL's frames, and without its WebAssembly module onetrip cannot read them.",
+        );
       readFrames(await runtime.loadWasm(), bytes, runtime.strings, mapping, response);
     } else {
-      throw new ProtocolError(`${endpoint.url} answered with ${type ?? "no content type"} instead of rows. Is it an onetrip endpoint?`, 0);
+      throw new ProtocolError(
+        `${endpoint.url} answered with ${type ?? "no content type"} instead of rows. Is it an onetrip endpoint?`,
+        0,
+      );
     }
     return response.finish();
   } catch (error) {
@@ -173,7 +209,11 @@ async function attempt(connection: Connection, body: string, statements: readonl
 const BLOCKS = "application/vnd.onetrip.blocks";
 const FRAMES = "application/vnd.onetrip.pgwire";
 
-function accept({ int8Binary, timestampsText, jsonText }: WireMapping, { strings, loadWasm }: Runtime, { decode }: Options): string {
+function accept(
+  { int8Binary, timestampsText, jsonText }: WireMapping,
+  { strings, loadWasm }: Runtime,
+  { decode }: Options,
+): string {
   if (decode === "local") {
     if (loadWasm === undefined) throw new UsageError('decode: "local" needs the WebAssembly module.');
     return FRAMES;
@@ -201,10 +241,21 @@ function endpointError({ url }: Endpoint, answered: Response, bytes: Uint8Array)
       // Not onetrip's, then.
     }
   }
-  const text = (name: string): string | undefined => (typeof problem[name] === "string" ? problem[name].slice(0, 1000) : undefined);
+  const text = (name: string): string | undefined =>
+    typeof problem[name] === "string" ? problem[name].slice(0, 1000) : undefined;
   const code = text("code");
-  const what = code === undefined ? `This is no answer of an onetrip endpoint: check the URL` : (text("detail") ?? text("title") ?? code);
-  const error = new EndpointError(`${url} answered ${status}: ${what}`, status, code, text("sqlstate"), problem["retryable"] === true, retryAfter);
+  const what =
+    code === undefined
+      ? `This is no answer of an onetrip endpoint: check the URL`
+      : (text("detail") ?? text("title") ?? code);
+  const error = new EndpointError(
+    `${url} answered ${status}: ${what}`,
+    status,
+    code,
+    text("sqlstate"),
+    problem["retryable"] === true,
+    retryAfter,
+  );
   return error;
 }
 
@@ -219,7 +270,11 @@ function causeOf(cause: unknown): string {
 }
 
 function timeoutError({ endpoint }: Connection, { timeoutMs }: Options): NetworkError {
-  return new NetworkError(`No answer from ${endpoint.url} within ${timeoutMs} ms; whether the statement took effect is unknown.`, endpoint.url, true);
+  return new NetworkError(
+    `No answer from ${endpoint.url} within ${timeoutMs} ms; whether the statement took effect is unknown.`,
+    endpoint.url,
+    true,
+  );
 }
 
 /** The caller's signal and the time limit as one. */

@@ -4,5 +4,8 @@ import { connectIn, type Connect } from "./connect.js";
 import { loadFrom } from "./load.js";
 
 /** Connects to a database. Opens nothing: `const sql = connect("https://role:password@endpoint.example/database")`. */
-export const connect: Connect = connectIn({ strings: "utf16", loadWasm: loadFrom(async () => (await import("./wasm/inline.js")).bytes()) });
+export const connect: Connect = connectIn({
+  strings: "utf16",
+  loadWasm: loadFrom(async () => (await import("./wasm/inline.js")).bytes()),
+});
 export * from "./public.js";

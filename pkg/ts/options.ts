@@ -35,22 +35,35 @@ const ALLOWED: Record<keyof Options, readonly unknown[] | ((value: unknown) => s
   json: ["parsed", "text"],
   decode: ["endpoint", "local"],
   idempotent: [true, false],
-  signal: (value) => (typeof (value as AbortSignal | null)?.addEventListener === "function" ? undefined : "an AbortSignal"),
-  timeoutMs: (value) => (typeof value === "number" && value > 0 && value <= 0x7fff_ffff ? undefined : "a number of milliseconds above 0"),
-  headers: (value) => (typeof value === "object" && value !== null ? undefined : "an object of header names and values"),
-  maxAttempts: (value) => (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 10 ? undefined : "a whole number from 1 to 10"),
+  signal: (value) =>
+    typeof (value as AbortSignal | null)?.addEventListener === "function" ? undefined : "an AbortSignal",
+  timeoutMs: (value) =>
+    typeof value === "number" && value > 0 && value <= 0x7fff_ffff ? undefined : "a number of milliseconds above 0",
+  headers: (value) =>
+    typeof value === "object" && value !== null ? undefined : "an object of header names and values",
+  maxAttempts: (value) =>
+    Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 10
+      ? undefined
+      : "a whole number from 1 to 10",
 };
 
 /** `options` over `base`. An absent or undefined option keeps the value of `base`. */
 export function merge(base: Options, options: RequestOptions | undefined): Options {
   if (options === undefined) return base;
-  if (typeof options !== "object" || options === null) throw new UsageError(`Options must be an object, not ${nameOf(options)}.`);
+  if (typeof options !== "object" || options === null)
+    throw new UsageError(`Options must be an object, not ${nameOf(options)}.`);
   const merged: Record<string, unknown> = { ...base };
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
     const allowed = Object.hasOwn(ALLOWED, name) ? ALLOWED[name as keyof Options] : undefined;
-    if (allowed === undefined) throw new UsageError(`There is no option "${name}". The options are ${Object.keys(ALLOWED).join(", ")}.`);
-    const expected = typeof allowed === "function" ? allowed(value) : allowed.includes(value) ? undefined : allowed.map((one) => JSON.stringify(one)).join(" or ");
+    if (allowed === undefined)
+      throw new UsageError(`There is no option "${name}". The options are ${Object.keys(ALLOWED).join(", ")}.`);
+    const expected =
+      typeof allowed === "function"
+        ? allowed(value)
+        : allowed.includes(value)
+          ? undefined
+          : allowed.map((one) => JSON.stringify(one)).join(" or ");
     if (expected !== undefined) throw new UsageError(`The option "${name}" must be ${expected}.`);
     merged[name] = name === "headers" ? { ...base.headers, ...lowerCase(value as Record<string, string>) } : value;
   }

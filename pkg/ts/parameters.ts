@@ -21,7 +21,8 @@ export function jsonValue(value: unknown): JsonValue {
   } catch (cause) {
     throw new UsageError("sql.json: the value cannot be written as JSON (a cycle or a bigint?).", { cause });
   }
-  if (text === undefined) throw new UsageError(`sql.json: ${nameOf(value)} has no JSON text; for NULL pass null as the parameter itself.`);
+  if (text === undefined)
+    throw new UsageError(`sql.json: ${nameOf(value)} has no JSON text; for NULL pass null as the parameter itself.`);
   return new JsonValue(text);
 }
 
@@ -80,7 +81,9 @@ function valueText(value: unknown, index: number): string {
       throw new UsageError(`Parameter $${index} cannot be written as JSON (a cycle or a bigint?).`, { cause });
     }
   }
-  throw new UsageError(`Parameter $${index} is a ${nameOf(value)}, which is no SQL value. Pass a string, number, bigint, boolean, null, Date, Uint8Array, array or plain object; sql.json(…) sends anything as JSON.`);
+  throw new UsageError(
+    `Parameter $${index} is a ${nameOf(value)}, which is no SQL value. Pass a string, number, bigint, boolean, null, Date, Uint8Array, array or plain object; sql.json(…) sends anything as JSON.`,
+  );
 }
 
 /**
@@ -111,12 +114,14 @@ const DIMENSIONS_LIMIT = 6;
 
 /** An array literal. Every element but numbers, booleans and NULL is quoted, so that no text can end it. */
 function arrayText(array: readonly unknown[], index: number, depth: number): string {
-  if (depth > DIMENSIONS_LIMIT) throw new UsageError(`Parameter $${index} is an array of more than ${DIMENSIONS_LIMIT} dimensions.`);
+  if (depth > DIMENSIONS_LIMIT)
+    throw new UsageError(`Parameter $${index} is an array of more than ${DIMENSIONS_LIMIT} dimensions.`);
   const elements: string[] = [];
   for (const element of array) {
     if (element === null) elements.push("NULL");
     else if (Array.isArray(element)) elements.push(arrayText(element, index, depth + 1));
-    else if (element === undefined) throw new UsageError(`Parameter $${index} is an array with an undefined element. For NULL pass null.`);
+    else if (element === undefined)
+      throw new UsageError(`Parameter $${index} is an array with an undefined element. For NULL pass null.`);
     else {
       const text = valueText(element, index);
       const bare = typeof element === "number" || typeof element === "bigint" || typeof element === "boolean";

@@ -4,6 +4,20 @@ export { EndpointError, NetworkError, OnetripError, ProtocolError, SqlError, Usa
 export type { SqlErrorFields } from "./errors.js";
 export type { Connect } from "./connect.js";
 export type {
-  ArrayRow, ConnectOptions, Fetch, Field, FullResult, Identifier, Json, Mapping, ObjectRow, Query, QueryOptions,
-  RequestOptions, Results, RowOf, Sql, SqlValue,
+  ArrayRow,
+  ConnectOptions,
+  Fetch,
+  Field,
+  FullResult,
+  Identifier,
+  Json,
+  Mapping,
+  ObjectRow,
+  Query,
+  QueryOptions,
+  RequestOptions,
+  Results,
+  RowOf,
+  Sql,
+  SqlValue,
 } from "./types.js";

@@ -68,11 +68,18 @@ export class LazyQuery<Result> implements Query<Result> {
   }
 
   full(): Query<FullResult<RowOf<Result>>> {
-    if (isSent(this as LazyQuery<unknown>)) throw new UsageError("The query was sent already; call full() before awaiting it.");
-    return new LazyQuery<FullResult<RowOf<Result>>>({ ...this.#parts, wanted: { ...this.#parts.wanted, fullResults: true } });
+    if (isSent(this as LazyQuery<unknown>))
+      throw new UsageError("The query was sent already; call full() before awaiting it.");
+    return new LazyQuery<FullResult<RowOf<Result>>>({
+      ...this.#parts,
+      wanted: { ...this.#parts.wanted, fullResults: true },
+    });
   }
 
-  then<A = Result, B = never>(onFulfilled?: ((value: Result) => A | PromiseLike<A>) | null, onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
+  then<A = Result, B = never>(
+    onFulfilled?: ((value: Result) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
     return this.#start().then(onFulfilled, onRejected);
   }
 
@@ -118,7 +125,9 @@ function composeTemplate({ texts, values }: Template, params: (string | null)[],
       const { source } = partsOf(value);
       if ("text" in source) {
         if (source.params.length > 0) {
-          throw new UsageError("A query made by sql.query with parameters cannot be a fragment: its $n have numbers already. Make it with sql`…`.");
+          throw new UsageError(
+            "A query made by sql.query with parameters cannot be a fragment: its $n have numbers already. Make it with sql`…`.",
+          );
         }
         text += source.text;
       } else {

@@ -98,10 +98,15 @@ export class ResponseReader {
     if (this.#status === "") this.#truncated(0);
     if (this.#failed !== undefined) throw this.#failed;
     if (this.#status !== "I") {
-      throw new UsageError("The request left a transaction open, and the endpoint rolled it back. Use sql.transaction([…]) instead of BEGIN.");
+      throw new UsageError(
+        "The request left a transaction open, and the endpoint rolled it back. Use sql.transaction([…]) instead of BEGIN.",
+      );
     }
     if (this.#answers.length !== this.#statements.length) {
-      throw new ProtocolError(`The endpoint's answer has ${this.#answers.length} results to ${this.#statements.length} statements.`, this.#before);
+      throw new ProtocolError(
+        `The endpoint's answer has ${this.#answers.length} results to ${this.#statements.length} statements.`,
+        this.#before,
+      );
     }
     return this.#answers;
   }
@@ -109,7 +114,13 @@ export class ResponseReader {
   /** A connection that PostgreSQL itself ends (FATAL) sends its reason and no ReadyForQuery: the reason says more. */
   #truncated(rest: number): never {
     const length = this.#before + rest;
-    throw this.#failed ?? new TruncatedError(`The endpoint's answer was cut short after ${length} bytes; whether the statement took effect is unknown.`, length);
+    throw (
+      this.#failed ??
+      new TruncatedError(
+        `The endpoint's answer was cut short after ${length} bytes; whether the statement took effect is unknown.`,
+        length,
+      )
+    );
   }
 }
 
@@ -124,13 +135,31 @@ const SKIPPED = "123ntN";
 
 // The one-letter names of ErrorResponse's fields in PostgreSQL's manual. V is the severity that is never translated.
 const NAMES: Record<string, keyof SqlErrorFields> = {
-  V: "severity", C: "code", M: "message", D: "detail", H: "hint", P: "position", p: "internalPosition",
-  q: "internalQuery", W: "where", s: "schema", t: "table", c: "column", d: "dataType", n: "constraint",
-  F: "file", L: "line", R: "routine",
+  V: "severity",
+  C: "code",
+  M: "message",
+  D: "detail",
+  H: "hint",
+  P: "position",
+  p: "internalPosition",
+  q: "internalQuery",
+  W: "where",
+  s: "schema",
+  t: "table",
+  c: "column",
+  d: "dataType",
+  n: "constraint",
+  F: "file",
+  L: "line",
+  R: "routine",
 };
 
 function errorFields(reader: Reader, start: number, end: number): SqlErrorFields {
-  const fields: Record<string, string | number> = { severity: "ERROR", code: "XX000", message: "PostgreSQL gave no message" };
+  const fields: Record<string, string | number> = {
+    severity: "ERROR",
+    code: "XX000",
+    message: "PostgreSQL gave no message",
+  };
   let at = start;
   while (at < end && reader.bytes[at] !== 0) {
     const name = NAMES[String.fromCharCode(reader.bytes[at++])];

@@ -25,7 +25,11 @@ export interface Attempt {
 const ATOMIC = /^\s*(select|insert|update|delete|with|merge|values|table)\b/i;
 
 /** Milliseconds to wait before the request is sent again; undefined if it is not. */
-export async function retryAfterMs(error: unknown, attempt: Attempt, loadWasm: LoadWasm | undefined): Promise<number | undefined> {
+export async function retryAfterMs(
+  error: unknown,
+  attempt: Attempt,
+  loadWasm: LoadWasm | undefined,
+): Promise<number | undefined> {
   const outcome = outcomeOf(error, attempt);
   if (outcome === undefined || attempt.number >= attempt.maxAttempts || loadWasm === undefined) return undefined;
   const endpoint = error instanceof EndpointError ? error : undefined;
@@ -37,8 +41,15 @@ export async function retryAfterMs(error: unknown, attempt: Attempt, loadWasm: L
     return undefined;
   }
   const wait = wasm.retry_after_ms(
-    attempt.maxAttempts, attempt.number, attempt.elapsedMs, attempt.timeoutMs ?? -1, outcome, endpoint?.retryable ?? false,
-    endpoint?.retryAfter === undefined ? -1 : endpoint.retryAfter * 1000, attempt.idempotent, Math.random() * 0x1_0000_0000,
+    attempt.maxAttempts,
+    attempt.number,
+    attempt.elapsedMs,
+    attempt.timeoutMs ?? -1,
+    outcome,
+    endpoint?.retryable ?? false,
+    endpoint?.retryAfter === undefined ? -1 : endpoint.retryAfter * 1000,
+    attempt.idempotent,
+    Math.random() * 0x1_0000_0000,
   );
   return wait < 0 ? undefined : wait;
 }
@@ -52,7 +63,8 @@ function outcomeOf(error: unknown, { statements }: Attempt): number | undefined 
     return conflict && statements.every(({ text }) => ATOMIC.test(text)) ? OUTCOME.rolledBack : undefined;
   }
   if (error instanceof TruncatedError) return OUTCOME.lost;
-  if (error instanceof NetworkError) return error.timedOut ? undefined : isNotSent(error.cause) ? OUTCOME.notSent : OUTCOME.lost;
+  if (error instanceof NetworkError)
+    return error.timedOut ? undefined : isNotSent(error.cause) ? OUTCOME.notSent : OUTCOME.lost;
   if (!(error instanceof EndpointError)) return undefined;
   // A 5xx without a code is a proxy's, which does not know what became of the request.
   if (error.code === "connection_lost" || (error.code === undefined && error.status >= 500)) return OUTCOME.lost;
@@ -63,7 +75,8 @@ function outcomeOf(error: unknown, { statements }: Attempt): number | undefined 
 function isNotSent(cause: unknown): boolean {
   for (let error = cause, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++) {
     const code = (error as { code?: unknown }).code;
-    if (code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EAI_AGAIN" || code === "ConnectionRefused") return true;
+    if (code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EAI_AGAIN" || code === "ConnectionRefused")
+      return true;
   }
   return false;
 }

@@ -38,7 +38,8 @@ export const storeElement = ((rows: unknown[][], first: number, values: readonly
 
 /** `__proto__` is the one name that an assignment does not store. */
 export const define: Store = (rows, first, values, key) => {
-  for (const value of values) Object.defineProperty(rows[first++], key, { value, writable: true, enumerable: true, configurable: true });
+  for (const value of values)
+    Object.defineProperty(rows[first++], key, { value, writable: true, enumerable: true, configurable: true });
 };
 
 let clonesGiven = 0;

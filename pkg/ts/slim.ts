@@ -19,8 +19,10 @@ export interface SlimOptions extends ConnectOptions {
 
 /** Connects to a database: `connect({ url: "https://role:password@endpoint.example/database" })`. */
 export function connect({ wasm, strings = "utf8", ...options }: SlimOptions): Sql {
-  if (strings !== "utf8" && strings !== "utf16") throw new UsageError('The option "strings" must be "utf8" or "utf16".');
-  const source = typeof wasm === "function" ? (wasm as () => WasmSource | Promise<WasmSource>) : () => wasm as WasmSource;
+  if (strings !== "utf8" && strings !== "utf16")
+    throw new UsageError('The option "strings" must be "utf8" or "utf16".');
+  const source =
+    typeof wasm === "function" ? (wasm as () => WasmSource | Promise<WasmSource>) : () => wasm as WasmSource;
   return connectIn({ strings, loadWasm: wasm === undefined ? undefined : loadFrom(source) })(options);
 }
 

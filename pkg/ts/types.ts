@@ -103,7 +103,11 @@ export interface Query<Result> extends Promise<Result> {
 }
 
 /** The row type of a result type. */
-export type RowOf<Result> = Result extends readonly (infer Row)[] ? Row : Result extends FullResult<infer Row> ? Row : never;
+export type RowOf<Result> = Result extends readonly (infer Row)[]
+  ? Row
+  : Result extends FullResult<infer Row>
+    ? Row
+    : never;
 
 /** A quoted name for a template, made by `sql.identifier`. */
 export interface Identifier {
@@ -118,7 +122,9 @@ export interface Json {
 }
 
 /** The results of a transaction, in the order of its queries. */
-export type Results<Queries extends readonly Query<unknown>[]> = { -readonly [Index in keyof Queries]: Awaited<Queries[Index]> };
+export type Results<Queries extends readonly Query<unknown>[]> = {
+  -readonly [Index in keyof Queries]: Awaited<Queries[Index]>;
+};
 
 /** One database behind one endpoint, made by `connect`. It holds no connection: there is nothing to close. */
 export interface Sql {
@@ -126,16 +132,35 @@ export interface Sql {
   <Row = ObjectRow>(text: TemplateStringsArray, ...values: readonly SqlValue[]): Query<Row[]>;
 
   /** A query with its parameters `$1`, `$2`, … in a list. */
-  query<Row = ObjectRow>(text: string, params?: readonly SqlValue[], options?: QueryOptions & { readonly arrayRows?: false | undefined; readonly fullResults?: false | undefined }): Query<Row[]>;
-  query<Row = ArrayRow>(text: string, params: readonly SqlValue[] | undefined, options: QueryOptions & { readonly arrayRows: true; readonly fullResults?: false | undefined }): Query<Row[]>;
-  query<Row = ObjectRow>(text: string, params: readonly SqlValue[] | undefined, options: QueryOptions & { readonly arrayRows?: false | undefined; readonly fullResults: true }): Query<FullResult<Row>>;
-  query<Row = ArrayRow>(text: string, params: readonly SqlValue[] | undefined, options: QueryOptions & { readonly arrayRows: true; readonly fullResults: true }): Query<FullResult<Row>>;
+  query<Row = ObjectRow>(
+    text: string,
+    params?: readonly SqlValue[],
+    options?: QueryOptions & { readonly arrayRows?: false | undefined; readonly fullResults?: false | undefined },
+  ): Query<Row[]>;
+  query<Row = ArrayRow>(
+    text: string,
+    params: readonly SqlValue[] | undefined,
+    options: QueryOptions & { readonly arrayRows: true; readonly fullResults?: false | undefined },
+  ): Query<Row[]>;
+  query<Row = ObjectRow>(
+    text: string,
+    params: readonly SqlValue[] | undefined,
+    options: QueryOptions & { readonly arrayRows?: false | undefined; readonly fullResults: true },
+  ): Query<FullResult<Row>>;
+  query<Row = ArrayRow>(
+    text: string,
+    params: readonly SqlValue[] | undefined,
+    options: QueryOptions & { readonly arrayRows: true; readonly fullResults: true },
+  ): Query<FullResult<Row>>;
 
   /**
    * Sends all queries in one request and runs them in one transaction: all take effect or none. Fails with the first
    * SqlError, whose `statement` is the index of the query that failed.
    */
-  transaction<const Queries extends readonly Query<unknown>[]>(queries: readonly [...Queries], options?: RequestOptions): Promise<Results<Queries>>;
+  transaction<const Queries extends readonly Query<unknown>[]>(
+    queries: readonly [...Queries],
+    options?: RequestOptions,
+  ): Promise<Results<Queries>>;
 
   /** A name as part of a statement, quoted: `sql.identifier("public", "my table")` is `"public"."my table"`. */
   identifier(...names: readonly [string, ...string[]]): Identifier;

@@ -53,7 +53,9 @@ function scalarReader(oid: number, field: Field, mapping: Mapping): Read | undef
 /** An int8 as a number, or an error if a double cannot hold it. */
 export function safe(value: number, field: Field): number {
   if (Number.isSafeInteger(value)) return value;
-  throw new UsageError(`The column "${field.name}" holds an int8 that is no safe integer in JavaScript; ask for int8: "bigint" or "string".`);
+  throw new UsageError(
+    `The column "${field.name}" holds an int8 that is no safe integer in JavaScript; ask for int8: "bigint" or "string".`,
+  );
 }
 
 /** Milliseconds to a Date; ±Infinity stays a number, because no Date is infinite. */
@@ -61,16 +63,20 @@ export function timestamp(milliseconds: number): Date | number {
   return milliseconds - milliseconds === 0 ? new Date(milliseconds) : milliseconds;
 }
 
-const TIMESTAMP = /^(\d{4,6})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?)?( BC)?$/;
+const TIMESTAMP =
+  /^(\d{4,6})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?)?( BC)?$/;
 
 function parseTimestamp(text: string, field: Field): Date | number {
   if (text === "infinity") return Infinity;
   if (text === "-infinity") return -Infinity;
   const parts = TIMESTAMP.exec(text);
   if (parts === null) {
-    throw new UsageError(`The column "${field.name}" holds a timestamp that is not in ISO format (was DateStyle changed?); ask for timestamps: "string".`);
+    throw new UsageError(
+      `The column "${field.name}" holds a timestamp that is not in ISO format (was DateStyle changed?); ask for timestamps: "string".`,
+    );
   }
-  const [, year, month, day, hour, minute, second, fraction = "", sign, zoneHour, zoneMinute = 0, zoneSecond = 0, bc] = parts;
+  const [, year, month, day, hour, minute, second, fraction = "", sign, zoneHour, zoneMinute = 0, zoneSecond = 0, bc] =
+    parts;
   const date = new Date(0);
   date.setUTCFullYear(bc === undefined ? Number(year) : 1 - Number(year), Number(month) - 1, Number(day));
   date.setUTCHours(Number(hour), Number(minute), Number(second));
@@ -81,7 +87,9 @@ function parseTimestamp(text: string, field: Field): Date | number {
   }
   const value = new Date(milliseconds);
   if (Number.isNaN(value.getTime())) {
-    throw new UsageError(`The column "${field.name}" holds a timestamp that no JavaScript Date can hold; ask for timestamps: "string".`);
+    throw new UsageError(
+      `The column "${field.name}" holds a timestamp that no JavaScript Date can hold; ask for timestamps: "string".`,
+    );
   }
   return value;
 }
@@ -113,8 +121,20 @@ const BOX = 603;
 // The built-in array types as "array:element", for the elements that are not simply text; then those whose elements are.
 // Source: PostgreSQL's catalogue, pg_type.dat.
 const TYPED = new Map([
-  [1000, 16], [1001, 17], [1016, 20], [1005, 21], [1007, 23], [1028, 26], [1021, 700], [1022, 701], [1231, 1700],
-  [199, 114], [3807, 3802], [1115, 1114], [1185, 1184], [1020, BOX],
+  [1000, 16],
+  [1001, 17],
+  [1016, 20],
+  [1005, 21],
+  [1007, 23],
+  [1028, 26],
+  [1021, 700],
+  [1022, 701],
+  [1231, 1700],
+  [199, 114],
+  [3807, 3802],
+  [1115, 1114],
+  [1185, 1184],
+  [1020, BOX],
 ]);
 let textual: Set<number> | undefined;
 const TEXTUAL =

@@ -17,8 +17,15 @@ export interface Wasm {
   problem_at(): number;
   finish(): void;
   retry_after_ms(
-    attempts: number, number: number, elapsed_ms: number, deadline_ms: number, outcome: number, retryable: boolean,
-    retry_after_ms: number, repeat: boolean, random: number,
+    attempts: number,
+    number: number,
+    elapsed_ms: number,
+    deadline_ms: number,
+    outcome: number,
+    retryable: boolean,
+    retry_after_ms: number,
+    repeat: boolean,
+    random: number,
   ): number;
   /** Begins anew with fresh memory: after a trap the old one is in an unknown state. */
   reset(): void;
@@ -31,7 +38,13 @@ export type LoadWasm = () => Promise<Wasm>;
 const PIECE = 1 << 18;
 
 /** Turns an answer in frames into blocks, piece by piece, and hands them to `response`. */
-export function readFrames(wasm: Wasm, frames: Uint8Array, strings: "utf8" | "utf16", mapping: WireMapping, response: ResponseReader): void {
+export function readFrames(
+  wasm: Wasm,
+  frames: Uint8Array,
+  strings: "utf8" | "utf16",
+  mapping: WireMapping,
+  response: ResponseReader,
+): void {
   try {
     wasm.start(strings === "utf16", mapping.int8Binary, mapping.timestampsText, mapping.jsonText);
     for (let at = 0; at < frames.length; at += PIECE) {
@@ -41,7 +54,11 @@ export function readFrames(wasm: Wasm, frames: Uint8Array, strings: "utf8" | "ut
       new Uint8Array(wasm.memory.buffer, input, piece.length).set(piece);
       const length = wasm.encode();
       const problem = wasm.problem_at();
-      if (problem >= 0) throw new ProtocolError(`The endpoint's answer is corrupt near byte ${problem}: these are not PostgreSQL's frames.`, problem);
+      if (problem >= 0)
+        throw new ProtocolError(
+          `The endpoint's answer is corrupt near byte ${problem}: these are not PostgreSQL's frames.`,
+          problem,
+        );
       // The rows are copied out of the module's memory here, before the next call can change it.
       if (length > 0) response.push(new Uint8Array(wasm.memory.buffer, wasm.output(), length));
     }
@@ -53,7 +70,11 @@ export function readFrames(wasm: Wasm, frames: Uint8Array, strings: "utf8" | "ut
     }
     // A trap, most likely for want of memory: what is left of this answer must not meet the next one.
     wasm.reset();
-    throw new ProtocolError("The endpoint's answer could not be decoded in WebAssembly; is it too large for its memory?", 0, { cause: error });
+    throw new ProtocolError(
+      "The endpoint's answer could not be decoded in WebAssembly; is it too large for its memory?",
+      0,
+      { cause: error },
+    );
   }
 }
 

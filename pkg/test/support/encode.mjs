@@ -35,13 +35,24 @@ export const ready = (status = "I") => message("Z", utf8.encode(status));
 
 /** `fields({name, oid}, …)`: the message F. */
 export function fields(...columns) {
-  const list = columns.map((column, index) => [column.name, column.oid, column.size ?? -1, column.modifier ?? -1, 0, index + 1, 0]);
+  const list = columns.map((column, index) => [
+    column.name,
+    column.oid,
+    column.size ?? -1,
+    column.modifier ?? -1,
+    0,
+    index + 1,
+    0,
+  ]);
   return message("F", utf8.encode(JSON.stringify(list)));
 }
 
 /** ErrorResponse (or NoticeResponse by `tag`): `{S: "ERROR", C: "42601", M: "…"}`. */
 export function error(members, tag = "E") {
-  return message(tag, concat(...Object.entries(members).map(([key, text]) => concat(utf8.encode(key), cstring(text))), [0]));
+  return message(
+    tag,
+    concat(...Object.entries(members).map(([key, text]) => concat(utf8.encode(key), cstring(text))), [0]),
+  );
 }
 
 function number(width, write) {
@@ -101,7 +112,11 @@ export function block(rows, columns, { wide = "utf16" } = {}) {
       });
       return concat([0], codes, ...extras);
     }
-    if (kind === "bool") return concat([1], values.map((value) => (value === null ? 2 : Number(value))));
+    if (kind === "bool")
+      return concat(
+        [1],
+        values.map((value) => (value === null ? 2 : Number(value))),
+      );
     if (kind === "timestamp") {
       return concat([5], ...values.map((value) => number(8, (view) => view.setFloat64(0, value ?? NaN, true))));
     }
@@ -111,7 +126,11 @@ export function block(rows, columns, { wide = "utf16" } = {}) {
       return concat([6, wide === "utf8" ? 0 : 1], u32(bytes.length), bytes);
     }
     if (kind === "bytea") {
-      return concat([7], ...values.map((value) => u32(value === null ? 0xffffffff : value.length)), ...values.map((value) => value ?? []));
+      return concat(
+        [7],
+        ...values.map((value) => u32(value === null ? 0xffffffff : value.length)),
+        ...values.map((value) => value ?? []),
+      );
     }
     const [code, width, set] = numbers[kind];
     const nulls = values.some((value) => value === null);
@@ -124,7 +143,15 @@ export function block(rows, columns, { wide = "utf16" } = {}) {
   const wideBytes = wide === "utf8" ? utf8.encode(wideText) : utf16(wideText);
   return message(
     "B",
-    concat(u32(rows), u32(asciiBytes.length), u32(wideBytes.length), [wide === "utf8" ? 0 : 1], asciiBytes, wideBytes, ...bodies),
+    concat(
+      u32(rows),
+      u32(asciiBytes.length),
+      u32(wideBytes.length),
+      [wide === "utf8" ? 0 : 1],
+      asciiBytes,
+      wideBytes,
+      ...bodies,
+    ),
   );
 }
 

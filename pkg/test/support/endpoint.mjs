@@ -15,7 +15,12 @@ export async function endpoint(t, answer) {
     const chunks = [];
     incoming.on("data", (chunk) => chunks.push(chunk));
     incoming.on("end", async () => {
-      const request = { body: JSON.parse(Buffer.concat(chunks)), headers: incoming.headers, url: incoming.url, number: requests.length + 1 };
+      const request = {
+        body: JSON.parse(Buffer.concat(chunks)),
+        headers: incoming.headers,
+        url: incoming.url,
+        number: requests.length + 1,
+      };
       requests.push(request);
       const answered = await answer(request);
       if (typeof answered === "function") return answered(outgoing);
@@ -34,5 +39,9 @@ export async function endpoint(t, answer) {
 
 /** A problem as PROTOCOL.md section 4 has it. */
 export function problem(status, members, headers = {}) {
-  return { status, headers: { "content-type": "application/problem+json", "onetrip-request-id": "r1", ...headers }, body: JSON.stringify({ type: "about:blank", title: "Problem", status, ...members }) };
+  return {
+    status,
+    headers: { "content-type": "application/problem+json", "onetrip-request-id": "r1", ...headers },
+    body: JSON.stringify({ type: "about:blank", title: "Problem", status, ...members }),
+  };
 }

@@ -8,7 +8,16 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { bundle, newPrefix, printMistakes, printReport, root, scenarioFiles, testUrl, withProject } from "../shared/package.mjs";
+import {
+  bundle,
+  newPrefix,
+  printMistakes,
+  printReport,
+  root,
+  scenarioFiles,
+  testUrl,
+  withProject,
+} from "../shared/package.mjs";
 
 const url = testUrl();
 
@@ -30,7 +39,9 @@ await fetch("/found", { method: "POST", body: JSON.stringify(found) });
 
 /** The first of these programs that is there. */
 function onPath(names) {
-  const found = names.find((name) => process.env.PATH.split(delimiter).some((folder) => existsSync(join(folder, name))));
+  const found = names.find((name) =>
+    process.env.PATH.split(delimiter).some((folder) => existsSync(join(folder, name))),
+  );
   return found ?? names[0];
 }
 
@@ -38,7 +49,18 @@ function onPath(names) {
 function inChromium(page, found) {
   const profile = mkdtempSync(join(tmpdir(), "onetrip-chromium-"));
   const binary = process.env.CHROMIUM_BIN ?? onPath(["chromium", "google-chrome", "chrome"]);
-  const chromium = spawn(binary, ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", `--user-data-dir=${profile}`, page], { stdio: "ignore" });
+  const chromium = spawn(
+    binary,
+    [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-background-networking",
+      `--user-data-dir=${profile}`,
+      page,
+    ],
+    { stdio: "ignore" },
+  );
   const gone = new Promise((resolve, reject) => {
     chromium.once("error", (error) => (error.code === "ENOENT" ? resolve(undefined) : reject(error)));
     chromium.once("exit", (code) => reject(new Error(`Chromium ended with ${code}`)));
@@ -60,17 +82,23 @@ await withProject(async (project) => {
   let report;
   const found = new Promise((resolve) => (report = resolve));
   const server = createServer((request, response) => {
-    if (request.url === "/input") return response.end(JSON.stringify({ url, files: scenarioFiles(), prefix: newPrefix() }));
-    if (request.url === "/page.js") return response.writeHead(200, { "content-type": "text/javascript" }).end(readFileSync(out));
+    if (request.url === "/input")
+      return response.end(JSON.stringify({ url, files: scenarioFiles(), prefix: newPrefix() }));
+    if (request.url === "/page.js")
+      return response.writeHead(200, { "content-type": "text/javascript" }).end(readFileSync(out));
     if (request.url === "/found") {
       const chunks = [];
-      request.on("data", (chunk) => chunks.push(chunk)).on("end", () => {
-        response.end();
-        report(JSON.parse(Buffer.concat(chunks)));
-      });
+      request
+        .on("data", (chunk) => chunks.push(chunk))
+        .on("end", () => {
+          response.end();
+          report(JSON.parse(Buffer.concat(chunks)));
+        });
       return undefined;
     }
-    return response.writeHead(200, { "content-type": "text/html" }).end('<!doctype html><script type="module" src="/page.js"></script>');
+    return response
+      .writeHead(200, { "content-type": "text/html" })
+      .end('<!doctype html><script type="module" src="/page.js"></script>');
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {

@@ -6,7 +6,16 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { EdgeRuntime } from "edge-runtime";
-import { bundle, newPrefix, printMistakes, printReport, root, scenarioFiles, testUrl, withProject } from "../shared/package.mjs";
+import {
+  bundle,
+  newPrefix,
+  printMistakes,
+  printReport,
+  root,
+  scenarioFiles,
+  testUrl,
+  withProject,
+} from "../shared/package.mjs";
 
 const url = testUrl();
 
@@ -28,7 +37,10 @@ await withProject(async (project) => {
   const wasmModules = {
     name: "wasm?module",
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\.wasm\?module$/ }, ({ path, importer }) => ({ path: join(dirname(importer), path.replace("?module", "")), namespace: "wasm" }));
+      onResolve({ filter: /\.wasm\?module$/ }, ({ path, importer }) => ({
+        path: join(dirname(importer), path.replace("?module", "")),
+        namespace: "wasm",
+      }));
       onLoad({ filter: /.*/, namespace: "wasm" }, ({ path }) => {
         modules.onetripWasm = readFileSync(path);
         return { contents: "export default globalThis.onetripWasm;" };
@@ -36,15 +48,24 @@ await withProject(async (project) => {
     },
   };
   const out = join(project, "edge.js");
-  await bundle(project, source, { conditions: ["edge-light", "browser"], outfile: out, format: "iife", plugins: [wasmModules] });
-  if (modules.onetripWasm === undefined) throw new Error("the entry for edge-light imports no WebAssembly: the wrong entry was chosen");
+  await bundle(project, source, {
+    conditions: ["edge-light", "browser"],
+    outfile: out,
+    format: "iife",
+    plugins: [wasmModules],
+  });
+  if (modules.onetripWasm === undefined)
+    throw new Error("the entry for edge-light imports no WebAssembly: the wrong entry was chosen");
   const runtime = new EdgeRuntime({
     initialCode: readFileSync(out, "utf8"),
     codeGeneration: { strings: false, wasm: false },
     extend: (context) => Object.assign(context, { onetripWasm: new WebAssembly.Module(modules.onetripWasm) }),
   });
   const ask = async (path, options = {}) => {
-    const request = { method: "POST", body: JSON.stringify({ path, files: scenarioFiles(), prefix: newPrefix(), options }) };
+    const request = {
+      method: "POST",
+      body: JSON.stringify({ path, files: scenarioFiles(), prefix: newPrefix(), options }),
+    };
     const response = await runtime.dispatchFetch(`http://edge.example/?url=${encodeURIComponent(url)}`, request);
     await response.waitUntil();
     const text = await response.text();

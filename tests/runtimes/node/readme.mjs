@@ -8,14 +8,38 @@ import { connect } from "onetrip";
 const [root, project, url] = process.argv.slice(2);
 const sql = connect(url);
 
-const blocks = [...readFileSync(join(root, "pkg/README.md"), "utf8").matchAll(/^```ts\n(.*?)^```/gms)].map(([, text]) => text);
+const blocks = [...readFileSync(join(root, "pkg/README.md"), "utf8").matchAll(/^```ts\n(.*?)^```/gms)].map(
+  ([, text]) => text,
+);
 const source = blocks.join("\n").replaceAll("https://role:password@endpoint.example/shop", url);
 const program = `${source}\nconsole.log(JSON.stringify({ items, rows, name, pairs, rowCount, fields: fields.length, order, left, total: String(total), slim: await slim\`select 1 as one\` }));\n`;
 writeFileSync(join(project, "readme.ts"), program);
-writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: { target: "ES2022", module: "NodeNext", moduleResolution: "NodeNext", strict: true, lib: ["ES2022", "DOM"], types: [], noEmit: true }, files: ["readme.ts"] }));
-writeFileSync(join(project, "package.json"), JSON.stringify({ ...JSON.parse(readFileSync(join(project, "package.json"), "utf8")), type: "module" }));
+writeFileSync(
+  join(project, "tsconfig.json"),
+  JSON.stringify({
+    compilerOptions: {
+      target: "ES2022",
+      module: "NodeNext",
+      moduleResolution: "NodeNext",
+      strict: true,
+      lib: ["ES2022", "DOM"],
+      types: [],
+      noEmit: true,
+    },
+    files: ["readme.ts"],
+  }),
+);
+writeFileSync(
+  join(project, "package.json"),
+  JSON.stringify({ ...JSON.parse(readFileSync(join(project, "package.json"), "utf8")), type: "module" }),
+);
 execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", project], { stdio: "inherit" });
-execFileSync(join(root, "node_modules/.bin/esbuild"), [join(project, "readme.ts"), "--format=esm", `--outfile=${join(project, "readme.mjs")}`, "--log-level=warning"]);
+execFileSync(join(root, "node_modules/.bin/esbuild"), [
+  join(project, "readme.ts"),
+  "--format=esm",
+  `--outfile=${join(project, "readme.mjs")}`,
+  "--log-level=warning",
+]);
 
 await sql.transaction([
   sql`drop table if exists orders, items`,
@@ -24,13 +48,18 @@ await sql.transaction([
   sql`insert into items (id, name, price) values (1, 'Cup', 12.50), (2, 'Lamp', 99)`,
 ]);
 try {
-  const lines = execFileSync(process.execPath, [join(project, "readme.mjs")], { encoding: "utf8" }).trim().split("\n");
+  const lines = execFileSync(process.execPath, [join(project, "readme.mjs")], { encoding: "utf8" })
+    .trim()
+    .split("\n");
   const found = JSON.parse(lines.at(-1));
   const expected = {
     items: [{ id: 1, name: "Cup", price: "12.50" }],
     rows: [{ id: 1, name: "Cup" }],
     name: "Cup",
-    pairs: [[1, "Cup"], [2, "Lamp"]],
+    pairs: [
+      [1, "Cup"],
+      [2, "Lamp"],
+    ],
     rowCount: 2,
     fields: 0,
     order: { id: "1" },
@@ -38,8 +67,10 @@ try {
     total: "2",
     slim: [{ one: 1 }],
   };
-  if (JSON.stringify(found) !== JSON.stringify(expected)) throw new Error(`the README's program found ${JSON.stringify(found)}, not ${JSON.stringify(expected)}`);
-  if (!lines.includes("23505 items_pkey")) throw new Error(`the README's error is not as it says: ${lines.join(" | ")}`);
+  if (JSON.stringify(found) !== JSON.stringify(expected))
+    throw new Error(`the README's program found ${JSON.stringify(found)}, not ${JSON.stringify(expected)}`);
+  if (!lines.includes("23505 items_pkey"))
+    throw new Error(`the README's error is not as it says: ${lines.join(" | ")}`);
   console.log("pkg/README.md: its programs compile and do what they say");
 } finally {
   await sql`drop table if exists orders, items`;

@@ -7,7 +7,15 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { newPrefix, printMistakes, printReport, root, scenarioFiles, testUrl, withProject } from "../shared/package.mjs";
+import {
+  newPrefix,
+  printMistakes,
+  printReport,
+  root,
+  scenarioFiles,
+  testUrl,
+  withProject,
+} from "../shared/package.mjs";
 
 const shared = pathToFileURL(join(root, "tests/runtimes/shared/scenarios.mjs")).href;
 const url = testUrl();
@@ -31,12 +39,23 @@ await withProject(async (project) => {
     ["Node, import, decoded in WebAssembly", "esm.mjs", 'import * as onetrip from "onetrip";', { decode: "local" }],
     ["Node, require", "common.cjs", 'const onetrip = require("onetrip");', {}],
     ["Node, require, decoded in WebAssembly", "common.cjs", 'const onetrip = require("onetrip");', { decode: "local" }],
-    ["Node, slim", "slim.mjs", 'import * as slim from "onetrip/slim"; const onetrip = { ...slim, connect: (url, options) => slim.connect({ url, ...options }) };', {}],
+    [
+      "Node, slim",
+      "slim.mjs",
+      'import * as slim from "onetrip/slim"; const onetrip = { ...slim, connect: (url, options) => slim.connect({ url, ...options }) };',
+      {},
+    ],
   ];
   for (const [name, file, load, options] of runs) {
     writeFileSync(join(project, file), program(load));
     const input = JSON.stringify({ url, files: scenarioFiles(), prefix: newPrefix(), options });
-    const output = execFileSync(process.execPath, [file], { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ONETRIP_TEST: input, ONETRIP_CATALOGUE: runs[0][0] === name ? "yes" : "" }, maxBuffer: 1 << 26 });
+    const output = execFileSync(process.execPath, [file], {
+      cwd: project,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, ONETRIP_TEST: input, ONETRIP_CATALOGUE: runs[0][0] === name ? "yes" : "" },
+      maxBuffer: 1 << 26,
+    });
     const { report, mistakes, catalogue } = JSON.parse(output.trim().split("\n").pop());
     ok = printReport(name, report) && ok;
     if (options.decode === undefined) ok = printMistakes(name, mistakes) && ok;

@@ -7,7 +7,15 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { newPrefix, printMistakes, printReport, root, scenarioFiles, testUrl, withProject } from "../shared/package.mjs";
+import {
+  newPrefix,
+  printMistakes,
+  printReport,
+  root,
+  scenarioFiles,
+  testUrl,
+  withProject,
+} from "../shared/package.mjs";
 
 const shared = pathToFileURL(join(root, "tests/runtimes/shared/scenarios.mjs")).href;
 const url = testUrl();
@@ -25,7 +33,12 @@ console.log(JSON.stringify({ report, local, mistakes, entry }));
 `;
 
 const runtimes = [
-  { name: "Deno", program: process.env.DENO_BIN ?? "deno", args: ["run", "--allow-all", "--node-modules-dir=manual"], entry: "deno.js" },
+  {
+    name: "Deno",
+    program: process.env.DENO_BIN ?? "deno",
+    args: ["run", "--allow-all", "--node-modules-dir=manual"],
+    entry: "deno.js",
+  },
   { name: "Bun", program: process.env.BUN_BIN ?? "bun", args: ["run"], entry: "bun.js" },
   { name: "another Node", program: process.env.NODE_BIN, args: [], entry: "node.js" },
 ];
@@ -36,13 +49,21 @@ await withProject(async (project) => {
   for (const { name, program: binary, args, entry } of runtimes) {
     let version;
     try {
-      version = execFileSync(binary, ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).split("\n")[0];
+      version = execFileSync(binary, ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).split(
+        "\n",
+      )[0];
     } catch {
       console.log(`${name}: skipped, it is not installed`);
       continue;
     }
     const input = JSON.stringify({ url, files: scenarioFiles(), prefix: newPrefix() });
-    const output = execFileSync(binary, [...args, "program.mjs"], { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ONETRIP_TEST: input }, maxBuffer: 1 << 26 });
+    const output = execFileSync(binary, [...args, "program.mjs"], {
+      cwd: project,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, ONETRIP_TEST: input },
+      maxBuffer: 1 << 26,
+    });
     const found = JSON.parse(output.trim().split("\n").pop());
     ok = printReport(`${name} (${version})`, found.report) && ok;
     ok = printReport(`${name}, decoded in WebAssembly`, found.local) && ok;

@@ -43,7 +43,11 @@ export async function withProject(use) {
   try {
     writeFileSync(join(project, "package.json"), JSON.stringify({ name: "project", private: true }));
     // The package has no dependencies, so this reaches for no network.
-    execFileSync("npm", ["install", "--offline", "--no-audit", "--no-fund", "--loglevel=error", join(root, "pkg", tarball)], { cwd: project, stdio: ["ignore", "ignore", "inherit"] });
+    execFileSync(
+      "npm",
+      ["install", "--offline", "--no-audit", "--no-fund", "--loglevel=error", join(root, "pkg", tarball)],
+      { cwd: project, stdio: ["ignore", "ignore", "inherit"] },
+    );
     return await use(project);
   } finally {
     rmSync(project, { recursive: true });
@@ -55,12 +59,23 @@ export async function bundle(project, source, { conditions, ...options }) {
   const { build } = await import("esbuild");
   const entry = join(project, "entry.mjs");
   writeFileSync(entry, source);
-  await build({ entryPoints: [entry], bundle: true, format: "esm", conditions, absWorkingDir: project, logLevel: "warning", nodePaths: [dirname(project)], ...options });
+  await build({
+    entryPoints: [entry],
+    bundle: true,
+    format: "esm",
+    conditions,
+    absWorkingDir: project,
+    logLevel: "warning",
+    nodePaths: [dirname(project)],
+    ...options,
+  });
 }
 
 /** Prints a report as one line and its failures; false if there are any. */
 export function printReport(name, { passed, failed, skipped }) {
-  console.log(`${name}: ${passed.length} scenarios passed${skipped.length ? `, ${skipped.length} skipped` : ""}${failed.length ? `, ${failed.length} FAILED` : ""}`);
+  console.log(
+    `${name}: ${passed.length} scenarios passed${skipped.length ? `, ${skipped.length} skipped` : ""}${failed.length ? `, ${failed.length} FAILED` : ""}`,
+  );
   for (const { name: scenario, reason } of skipped) console.log(`  skipped ${scenario}: ${reason}`);
   for (const { name: scenario, reason } of failed) console.error(`  FAILED ${scenario}: ${reason}`);
   return failed.length === 0 && passed.length > 0;

@@ -27,7 +27,8 @@ export async function runScenarios(sql, files, prefix) {
     } catch (error) {
       problems.push(error.message);
     }
-    for (const text of cleanup) await sql.query(fill(text, id)).catch((error) => problems.push(`cleanup: ${error.message}`));
+    for (const text of cleanup)
+      await sql.query(fill(text, id)).catch((error) => problems.push(`cleanup: ${error.message}`));
     if (problems.length === 0) report.passed.push(name);
     else report.failed.push({ name, reason: problems.join("; ") });
   }
@@ -39,7 +40,9 @@ const fill = (text, id) => text.replaceAll("{id}", id);
 async function runStep(sql, step, id) {
   const statements = step.batch ?? [step];
   const full = { arrayRows: true, fullResults: true };
-  const queries = statements.map(({ sql: text, params = [] }) => sql.query(fill(text, id), params.map(parameter), full));
+  const queries = statements.map(({ sql: text, params = [] }) =>
+    sql.query(fill(text, id), params.map(parameter), full),
+  );
   let results;
   try {
     results = step.batch ? await sql.transaction(queries) : [await queries[0]];
@@ -47,12 +50,14 @@ async function runStep(sql, step, id) {
     if (step.expect?.error === undefined) throw error;
     return compareError(error, step.expect.error, id);
   }
-  if (step.expect?.error !== undefined) throw new Error(`it succeeded, but ${JSON.stringify(step.expect.error)} was expected`);
+  if (step.expect?.error !== undefined)
+    throw new Error(`it succeeded, but ${JSON.stringify(step.expect.error)} was expected`);
   for (const [index, { expect = {} }] of statements.entries()) {
     if (step.batch === undefined || expect.error === undefined) compareResult(results[index], expect, id);
   }
   // The same statement by object rows: what only reads may run twice.
-  if (step.batch === undefined && /^select/i.test(step.sql) && !/setval|nextval|set_config/i.test(step.sql)) await compareObjects(sql, step, results[0], id);
+  if (step.batch === undefined && /^select/i.test(step.sql) && !/setval|nextval|set_config/i.test(step.sql))
+    await compareObjects(sql, step, results[0], id);
 }
 
 /** Objects hold what arrays hold, the last of columns of one name. */
@@ -94,7 +99,12 @@ function parameter(value) {
 }
 
 function compareResult({ rows, fields, rowCount }, expect, id) {
-  if (expect.columns !== undefined) same("columns", fields.map(({ name, typeOid }) => [name, typeOid]), expect.columns.map(({ name, type_oid }) => [name, type_oid]));
+  if (expect.columns !== undefined)
+    same(
+      "columns",
+      fields.map(({ name, typeOid }) => [name, typeOid]),
+      expect.columns.map(({ name, type_oid }) => [name, type_oid]),
+    );
   if (expect.row_count !== undefined) same("row_count", rowCount, expect.row_count);
   if (expect.rows !== undefined) {
     same("the number of rows", rows.length, expect.rows.length);
@@ -108,7 +118,8 @@ function compareRow(name, found, expected, id) {
   same(`${name}: the number of values`, found?.length, expected.length);
   for (const [column, value] of expected.entries()) {
     const wanted = value === null ? null : jsValue(value, id);
-    if (!alike(found[column], wanted)) throw new Error(`${name}, column ${column} is ${show(found[column])}, not ${show(wanted)}`);
+    if (!alike(found[column], wanted))
+      throw new Error(`${name}, column ${column} is ${show(found[column])}, not ${show(wanted)}`);
   }
 }
 
@@ -117,7 +128,8 @@ function jsValue(value, id) {
   const [[tag, payload]] = Object.entries(value);
   if (tag === "json") return payload;
   if (payload === null) return null;
-  if (tag.endsWith("[]")) return payload.map((element) => (element === null ? null : jsValue({ [tag.slice(0, -2)]: element }, id)));
+  if (tag.endsWith("[]"))
+    return payload.map((element) => (element === null ? null : jsValue({ [tag.slice(0, -2)]: element }, id)));
   switch (tag) {
     case "bool":
     case "int2":
@@ -138,11 +150,25 @@ function jsValue(value, id) {
   }
 }
 
-const ERROR_FIELDS = { code: "code", severity: "severity", message: "message", detail: "detail", hint: "hint", position: "position", schema: "schema", table: "table", column: "column", data_type: "dataType", constraint: "constraint", statement: "statement" };
+const ERROR_FIELDS = {
+  code: "code",
+  severity: "severity",
+  message: "message",
+  detail: "detail",
+  hint: "hint",
+  position: "position",
+  schema: "schema",
+  table: "table",
+  column: "column",
+  data_type: "dataType",
+  constraint: "constraint",
+  statement: "statement",
+};
 
 function compareError(error, expected, id) {
   if (expected.kind === "transaction_left_open") {
-    if (error.kind !== "usage" || !error.message.includes("left a transaction open")) throw new Error(`not "left open": ${error.message}`);
+    if (error.kind !== "usage" || !error.message.includes("left a transaction open"))
+      throw new Error(`not "left open": ${error.message}`);
     return;
   }
   if (error.kind !== "sql") throw new Error(`not an SQL error: ${error.message}`);
@@ -158,7 +184,8 @@ function same(what, found, expected) {
 function alike(a, b) {
   if (Object.is(a, b) || (a === 0 && b === 0)) return true;
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-  if (a instanceof Date || b instanceof Date) return a instanceof Date && b instanceof Date && a.getTime() === b.getTime();
+  if (a instanceof Date || b instanceof Date)
+    return a instanceof Date && b instanceof Date && a.getTime() === b.getTime();
   if (Array.isArray(a) !== Array.isArray(b) || a instanceof Uint8Array !== b instanceof Uint8Array) return false;
   const keys = Object.keys(a);
   return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && alike(a[key], b[key]));
@@ -170,16 +197,22 @@ function show(value) {
 }
 
 function fromHex(text) {
-  return Uint8Array.from({ length: text.length / 2 }, (_, index) => Number.parseInt(text.slice(2 * index, 2 * index + 2), 16));
+  return Uint8Array.from({ length: text.length / 2 }, (_, index) =>
+    Number.parseInt(text.slice(2 * index, 2 * index + 2), 16),
+  );
 }
 
 /** Every array type that this PostgreSQL has built in is read as an array; returns what is not. */
 export async function runCatalogue(sql) {
-  const types = await sql.query(`select format_type(e.oid, null) as name from pg_type e join pg_type a on a.oid = e.typarray
+  const types =
+    await sql.query(`select format_type(e.oid, null) as name from pg_type e join pg_type a on a.oid = e.typarray
     where e.oid < 10000 and e.typtype in ('b', 'r', 'm') and e.typinput::oid <> 0 order by e.oid`);
   const problems = types.length < 70 ? [`only ${types.length} types were found`] : [];
   for (const decode of ["endpoint", "local"]) {
-    const columns = types.map(({ name }, index) => `null::${name} as n${index}, '{}'::${name}[] as e${index}, array[null]::${name}[] as a${index}`);
+    const columns = types.map(
+      ({ name }, index) =>
+        `null::${name} as n${index}, '{}'::${name}[] as e${index}, array[null]::${name}[] as a${index}`,
+    );
     const [row] = await sql.query(`select ${columns.join(", ")}`, [], { decode });
     for (const [index, { name }] of types.entries()) {
       const found = [row[`n${index}`], row[`e${index}`], row[`a${index}`]];
@@ -201,9 +234,11 @@ export async function runMistakes(connect, url, { EndpointError, SqlError, Onetr
     } catch (caught) {
       error = caught;
     }
-    if (!(error instanceof OnetripError)) failed.push(`${name}: ${error === undefined ? "no error" : `not an error of onetrip's: ${error.message}`}`);
+    if (!(error instanceof OnetripError))
+      failed.push(`${name}: ${error === undefined ? "no error" : `not an error of onetrip's: ${error.message}`}`);
     else if (check(error) !== true) failed.push(`${name}: ${error.name} ${error.code ?? ""}: ${error.message}`);
-    else if (`${error.stack}${JSON.stringify(error)}${error.cause?.stack ?? ""}`.includes(password)) failed.push(`${name}: the error holds the password`);
+    else if (`${error.stack}${JSON.stringify(error)}${error.cause?.stack ?? ""}`.includes(password))
+      failed.push(`${name}: the error holds the password`);
     const [row] = await sql`select 1 as one`;
     if (row?.one !== 1) failed.push(`${name}: the next query does not work`);
   };
@@ -212,16 +247,60 @@ export async function runMistakes(connect, url, { EndpointError, SqlError, Onetr
     change(other);
     return connect(other);
   };
-  await mistake("a wrong password", () => changed((other) => (other.password = "wrong"))`select 1`, (error) => error instanceof EndpointError && error.status === 401 && error.code === "invalid_credentials");
-  await mistake("an unknown role", () => changed((other) => (other.username = "nobody-of-this-name"))`select 1`, (error) => error instanceof EndpointError && error.status === 401);
-  await mistake("an unknown database", () => changed((other) => (other.pathname = "/no-such-database"))`select 1`, (error) => error instanceof EndpointError && error.status === 404 && error.code === "unknown_database");
-  await mistake("a syntax error", () => sql`selec ${1}`, (error) => error instanceof SqlError && error.code === "42601" && error.position === 1);
-  await mistake("a parameter of the wrong type", () => sql`select ${"twelve"}::int4`, (error) => error instanceof SqlError && error.code === "22P02" && error.statement === 0);
-  await mistake("too few parameters", () => sql.query("select $1::int4 + $2::int4", [1]), (error) => error instanceof SqlError && error.code === "08P01");
-  await mistake("an undefined parameter", () => sql`select ${undefined}`, (error) => error.kind === "usage");
-  await mistake("a wrong URL", async () => connect("postgresql://role:password@db.example/app"), (error) => error.kind === "usage");
-  await mistake("a body over the limit", () => sql`select length(${"x".repeat(20_000_000)})`, (error) => error instanceof EndpointError && error.status === 413 && error.code === "request_too_large");
-  await mistake("an int8 that no number holds", () => sql.query("select 9007199254740993::int8 as big", [], { int8: "number" }), (error) => error.kind === "usage" && error.message.includes('"big"'));
-  await mistake("a transaction left open", () => sql.transaction([sql`begin`, sql`select 1`]), (error) => error.message.includes("left a transaction open"));
+  await mistake(
+    "a wrong password",
+    () => changed((other) => (other.password = "wrong"))`select 1`,
+    (error) => error instanceof EndpointError && error.status === 401 && error.code === "invalid_credentials",
+  );
+  await mistake(
+    "an unknown role",
+    () => changed((other) => (other.username = "nobody-of-this-name"))`select 1`,
+    (error) => error instanceof EndpointError && error.status === 401,
+  );
+  await mistake(
+    "an unknown database",
+    () => changed((other) => (other.pathname = "/no-such-database"))`select 1`,
+    (error) => error instanceof EndpointError && error.status === 404 && error.code === "unknown_database",
+  );
+  await mistake(
+    "a syntax error",
+    () => sql`selec ${1}`,
+    (error) => error instanceof SqlError && error.code === "42601" && error.position === 1,
+  );
+  await mistake(
+    "a parameter of the wrong type",
+    () => sql`select ${"twelve"}::int4`,
+    (error) => error instanceof SqlError && error.code === "22P02" && error.statement === 0,
+  );
+  await mistake(
+    "too few parameters",
+    () => sql.query("select $1::int4 + $2::int4", [1]),
+    (error) => error instanceof SqlError && error.code === "08P01",
+  );
+  await mistake(
+    "an undefined parameter",
+    () => sql`select ${undefined}`,
+    (error) => error.kind === "usage",
+  );
+  await mistake(
+    "a wrong URL",
+    async () => connect("postgresql://role:password@db.example/app"),
+    (error) => error.kind === "usage",
+  );
+  await mistake(
+    "a body over the limit",
+    () => sql`select length(${"x".repeat(20_000_000)})`,
+    (error) => error instanceof EndpointError && error.status === 413 && error.code === "request_too_large",
+  );
+  await mistake(
+    "an int8 that no number holds",
+    () => sql.query("select 9007199254740993::int8 as big", [], { int8: "number" }),
+    (error) => error.kind === "usage" && error.message.includes('"big"'),
+  );
+  await mistake(
+    "a transaction left open",
+    () => sql.transaction([sql`begin`, sql`select 1`]),
+    (error) => error.message.includes("left a transaction open"),
+  );
   return failed;
 }

@@ -5,7 +5,16 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bundle, newPrefix, printMistakes, printReport, root, scenarioFiles, testUrl, withProject } from "../shared/package.mjs";
+import {
+  bundle,
+  newPrefix,
+  printMistakes,
+  printReport,
+  root,
+  scenarioFiles,
+  testUrl,
+  withProject,
+} from "../shared/package.mjs";
 import { withWorkerd } from "./workerd.mjs";
 
 const url = testUrl();
@@ -24,7 +33,10 @@ export default {
 `;
 
 async function ask(address, path, options = {}) {
-  const response = await fetch(`${address}${path}`, { method: "POST", body: JSON.stringify({ files: scenarioFiles(), prefix: newPrefix(), options }) });
+  const response = await fetch(`${address}${path}`, {
+    method: "POST",
+    body: JSON.stringify({ files: scenarioFiles(), prefix: newPrefix(), options }),
+  });
   const text = await response.text();
   if (response.status !== 200) throw new Error(`the Worker answered ${response.status}: ${text.slice(0, 2000)}`);
   return JSON.parse(text);
@@ -32,7 +44,9 @@ async function ask(address, path, options = {}) {
 
 /** All files below a folder, by their paths in it; the main module first. */
 function modulesOf(folder, main) {
-  const files = readdirSync(folder, { recursive: true }).map(String).filter((name) => /\.(m?js|wasm)$/.test(name) && statSync(join(folder, name)).isFile());
+  const files = readdirSync(folder, { recursive: true })
+    .map(String)
+    .filter((name) => /\.(m?js|wasm)$/.test(name) && statSync(join(folder, name)).isFile());
   files.sort((a, b) => Number(b === main) - Number(a === main));
   return Object.fromEntries(files.map((name) => [name.replaceAll("\\", "/"), readFileSync(join(folder, name))]));
 }
@@ -40,7 +54,11 @@ function modulesOf(folder, main) {
 let ok = true;
 await withProject(async (project) => {
   const out = join(project, "out");
-  await bundle(project, source, { conditions: ["workerd", "worker", "browser"], outdir: out, loader: { ".wasm": "copy" } });
+  await bundle(project, source, {
+    conditions: ["workerd", "worker", "browser"],
+    outdir: out,
+    loader: { ".wasm": "copy" },
+  });
   await withWorkerd(modulesOf(out, "entry.js"), { ONETRIP_URL: url }, async (address) => {
     ok = printReport("workerd, bundled by esbuild", await ask(address, "/")) && ok;
     ok = printReport("workerd, decoded in WebAssembly", await ask(address, "/", { decode: "local" })) && ok;
@@ -50,14 +68,25 @@ await withProject(async (project) => {
   // wrangler has rules of its own for WebAssembly.
   const dry = join(project, "dry");
   mkdirSync(dry);
-  writeFileSync(join(project, "wrangler.toml"), 'name = "project"\nmain = "entry.mjs"\ncompatibility_date = "2026-04-01"\n');
-  execFileSync(process.execPath, [join(root, "node_modules/wrangler/bin/wrangler.js"), "deploy", "--dry-run", "--outdir", dry], {
-    cwd: project,
-    stdio: ["ignore", "ignore", "inherit"],
-    env: { ...process.env, WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false", CI: "1" },
-  });
+  writeFileSync(
+    join(project, "wrangler.toml"),
+    'name = "project"\nmain = "entry.mjs"\ncompatibility_date = "2026-04-01"\n',
+  );
+  execFileSync(
+    process.execPath,
+    [join(root, "node_modules/wrangler/bin/wrangler.js"), "deploy", "--dry-run", "--outdir", dry],
+    {
+      cwd: project,
+      stdio: ["ignore", "ignore", "inherit"],
+      env: { ...process.env, WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false", CI: "1" },
+    },
+  );
   await withWorkerd(modulesOf(dry, "entry.js"), { ONETRIP_URL: url }, async (address) => {
-    ok = printReport("workerd, bundled by wrangler, decoded in WebAssembly", await ask(address, "/", { decode: "local" })) && ok;
+    ok =
+      printReport(
+        "workerd, bundled by wrangler, decoded in WebAssembly",
+        await ask(address, "/", { decode: "local" }),
+      ) && ok;
   });
 });
 process.exit(ok ? 0 : 1);

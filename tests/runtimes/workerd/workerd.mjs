@@ -18,7 +18,9 @@ export async function withWorkerd(modules, bindings, use) {
     writeFileSync(join(folder, `module${index}`), content);
     return `(name = ${JSON.stringify(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed "module${index}")`;
   });
-  const texts = Object.entries(bindings).map(([name, text]) => `(name = ${JSON.stringify(name)}, text = ${JSON.stringify(text)})`);
+  const texts = Object.entries(bindings).map(
+    ([name, text]) => `(name = ${JSON.stringify(name)}, text = ${JSON.stringify(text)})`,
+  );
   writeFileSync(
     join(folder, "config.capnp"),
     `using Workerd = import "/workerd/workerd.capnp";
@@ -33,7 +35,9 @@ const config :Workerd.Config = (
   );
   const require = createRequire(import.meta.url);
   const { default: binary } = require("workerd");
-  const workerd = spawn(binary, ["serve", "--control-fd=3", join(folder, "config.capnp")], { stdio: ["ignore", "inherit", "inherit", "pipe"] });
+  const workerd = spawn(binary, ["serve", "--control-fd=3", join(folder, "config.capnp")], {
+    stdio: ["ignore", "inherit", "inherit", "pipe"],
+  });
   try {
     const port = await new Promise((resolve, reject) => {
       workerd.once("error", reject);
