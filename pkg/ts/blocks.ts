@@ -14,9 +14,10 @@ export interface Shape {
   /** A row with every column set to null, in the columns' order. */
   readonly template: Readonly<Record<string, null>>;
   readonly clone: Clone;
-  /** How each column is put into the rows; its own way once the shape has come with many. */
+  /** How each column is put into the rows: from `MANY_ROWS` on at a place of its own. */
   stores: readonly Store[];
-  many: boolean;
+  /** How many rows were made. */
+  rows: number;
 }
 
 const shapes = new Map<string, Shape>();
@@ -69,7 +70,7 @@ function newShape(reader: Reader, start: number, text: string): Shape {
   const template = JSON.parse(
     `{${fields.map((field) => `${JSON.stringify(field.name)}:null`).join()}}`,
   ) as Shape["template"];
-  const shape = { fields, template, clone: nextClone(), stores: storesOf(fields, () => store), many: false };
+  const shape = { fields, template, clone: nextClone(), stores: storesOf(fields, () => store), rows: 0 };
   if (shapes.size === SHAPES_KEPT) {
     shapes.clear();
     latest.clear();
@@ -82,8 +83,8 @@ const storesOf = (fields: readonly Field[], next: () => Store): Store[] =>
   fields.map(({ name }) => (name === "__proto__" ? define : next()));
 
 const HEAD = 13;
-/** Rows of a block that make it worth while to fill them in places of their own. */
-const MANY_ROWS = 32;
+/** After so many rows of a shape it is worth while to fill them at places of their own; not yet in a first answer. */
+const MANY_ROWS = 300;
 /** A block without columns has no bytes that would bound its rows. */
 const EMPTY_ROWS_LIMIT = 1 << 16;
 
@@ -118,10 +119,7 @@ export function readBlock(
   let wideAt = 0;
   let at = wideEnd;
 
-  if (count >= MANY_ROWS && !shape.many) {
-    shape.stores = storesOf(fields, nextStore);
-    shape.many = true;
-  }
+  if (shape.rows < MANY_ROWS && (shape.rows += count) >= MANY_ROWS) shape.stores = storesOf(fields, nextStore);
   const { stores } = shape;
   const first = rows.length;
   if (arrays)
