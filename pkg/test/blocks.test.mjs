@@ -295,6 +295,36 @@ test("arrays become arrays of their elements' values", () => {
   }
 });
 
+test("text that is not in its type's format is an error that names column and place, not the value", () => {
+  const rows = [
+    [16, "yes-secret"],
+    [17, "\\xsecret"],
+    [17, "\\x0"],
+    [17, "\\9secret"],
+    [20, "-secret", { int8: "bigint" }],
+    [20, "secret", { int8: "number" }],
+    [20, "", { int8: "number" }],
+    [23, "12secret"],
+    [23, ""],
+    [701, "secret"],
+    [1700, " ", { numeric: "number" }],
+    [114, "{secret"],
+    [1007, "{1,secret}"],
+    [1016, "{secret}", { int8: "bigint" }],
+  ];
+  for (const [oid, text, mapping] of rows) {
+    assert.throws(
+      () => column("text", oid, [text], mapping),
+      (error) =>
+        error instanceof ProtocolError &&
+        error.offset > 0 &&
+        error.message.includes('"v"') &&
+        !error.stack.includes("secret"),
+      `type ${oid}: ${text}`,
+    );
+  }
+});
+
 test("column names may be anything", () => {
   const names = ["__proto__", "constructor", "toString", "0", "a b", 'q"uote', "Größe", ""];
   const columns = names.map((name, index) => ({ name, oid: 23, kind: "int32", values: [index, index + 100] }));

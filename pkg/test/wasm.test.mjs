@@ -40,6 +40,31 @@ test("a trap ends one answer and no other", async () => {
   assert.equal(good(), 1);
 });
 
+test("flipped bytes in frames give rows or an error of onetrip's, and never a trap", async () => {
+  const wasm = await load();
+  let seed = 4711;
+  const random = (limit) => (seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) % limit;
+  const originals = vectors().map(({ frames, request }) => [bytes(frames), (request.batch ?? [request]).length]);
+  let errors = 0;
+  for (let round = 0; round < 20_000; round++) {
+    const [original, count] = originals[round % originals.length];
+    const frames = original.slice();
+    for (let flips = 1 + random(3); flips > 0; flips--) frames[random(frames.length)] = random(256);
+    const mapping = [DEFAULTS, { ...DEFAULTS, int8: "bigint" }, { ...DEFAULTS, timestamps: "string", json: "text" }][
+      round % 3
+    ];
+    const response = new ResponseReader(Array.from({ length: count }, () => ({ text: "", mapping, arrayRows: false })));
+    try {
+      readFrames(wasm, frames, round % 2 ? "utf8" : "utf16", wireMapping([mapping]), response);
+      response.finish();
+    } catch (error) {
+      assert.ok(error.kind !== undefined && error.cause === undefined, String(error.cause?.stack ?? error.stack));
+      errors++;
+    }
+  }
+  assert.ok(errors > 5000, `only ${errors} of the flipped answers were refused`);
+});
+
 test("the module's memory stays small, however long the answers are", async () => {
   const wasm = await load();
   const frame = (tag, body) => {

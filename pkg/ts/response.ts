@@ -3,6 +3,7 @@
 import { readBlock, shapeOf, type Shape } from "./blocks.js";
 import { ProtocolError, SqlError, UsageError, type SqlErrorFields } from "./errors.js";
 import { Reader } from "./reader.js";
+import { Malformed } from "./values.js";
 import type { Rows } from "./rows.js";
 import type { Field, Mapping } from "./types.js";
 
@@ -60,7 +61,12 @@ export class ResponseReader {
       if (tag === TAG.block) {
         const statement = statements[this.#answers.length];
         if (this.#shape === undefined || statement === undefined) reader.corrupt(at, "there are rows without fields");
-        readBlock(reader, body, end, this.#shape, statement.mapping, statement.arrayRows, this.#rows);
+        try {
+          readBlock(reader, body, end, this.#shape, statement.mapping, statement.arrayRows, this.#rows);
+        } catch (error) {
+          if (error instanceof Malformed) reader.corrupt(at, error.message);
+          throw error;
+        }
       } else if (tag === TAG.fields) {
         this.#shape = shapeOf(reader, body, end);
       } else if (tag === TAG.complete || tag === TAG.empty) {

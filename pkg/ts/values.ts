@@ -3,10 +3,13 @@
 // Most columns arrive as typed blocks and never come here; this is for types that are text anyway, for arrays, and for
 // any column that the endpoint sent as text (PROTOCOL.md section 3.1).
 
-import { ProtocolError, UsageError } from "./errors.js";
+import { UsageError } from "./errors.js";
 import type { Field, Mapping } from "./types.js";
 
 type Read = (text: string) => unknown;
+
+/** Text that is not in its type's format. Where it stands in the answer is known to who reads the answer. */
+export class Malformed extends Error {}
 
 /** What a value of this column's type is made by, from text; undefined if the text is the value. */
 export function textReader(field: Field, mapping: Mapping): Read | undefined {
@@ -25,28 +28,44 @@ export function textReader(field: Field, mapping: Mapping): Read | undefined {
 function scalarReader(oid: number, field: Field, mapping: Mapping): Read | undefined {
   switch (oid) {
     case 16: // bool
-      return (text) => text === "t";
+      return (text) => text === "t" || (text !== "f" && malformed(field, "booleans"));
     case 17: // bytea
       return (text) => bytes(text, field);
     case 20: // int8
-      if (mapping.int8 === "bigint") return BigInt;
-      return mapping.int8 === "number" ? (text) => safe(Number(text), field) : undefined;
+      if (mapping.int8 === "bigint") return (text) => parsed(BigInt, text, field, "int8 values");
+      return mapping.int8 === "number" ? (text) => safe(number(text, field), field) : undefined;
     case 21: // int2
     case 23: // int4
     case 26: // oid
     case 700: // float4
     case 701: // float8
-      return Number;
+      return (text) => number(text, field);
     case 1700: // numeric
-      return mapping.numeric === "number" ? Number : undefined;
+      return mapping.numeric === "number" ? (text) => number(text, field) : undefined;
     case 114: // json
     case 3802: // jsonb
-      return mapping.json === "parsed" ? JSON.parse : undefined;
+      return mapping.json === "parsed" ? (text) => parsed(JSON.parse, text, field, "JSON") : undefined;
     case 1114: // timestamp
     case 1184: // timestamptz
       return mapping.timestamps === "date" ? (text) => parseTimestamp(text, field) : undefined;
     default:
       return undefined;
+  }
+}
+
+function number(text: string, field: Field): number {
+  const value = Number(text);
+  // What is no number is NaN, or 0 where there is nothing.
+  if (Number.isNaN(value) ? text !== "NaN" : text.trim() === "") malformed(field, "numbers");
+  return value;
+}
+
+function parsed(parse: Read, text: string, field: Field, what: string): unknown {
+  try {
+    return parse(text);
+  } catch {
+    // The engine's error would quote the value.
+    return malformed(field, what);
   }
 }
 
@@ -98,6 +117,7 @@ function parseTimestamp(text: string, field: Field): Date | number {
 function bytes(text: string, field: Field): Uint8Array {
   if (text.startsWith("\\x")) {
     const length = (text.length - 2) / 2;
+    if (!Number.isInteger(length) || /[^0-9a-f]/.test(text.slice(2))) malformed(field, "bytea values");
     const value = new Uint8Array(length);
     for (let i = 0; i < length; i++) value[i] = Number.parseInt(text.substring(2 + 2 * i, 4 + 2 * i), 16);
     return value;
@@ -202,5 +222,5 @@ export function parseArray(text: string, delimiter: string, read: Read | undefin
 }
 
 function malformed(field: Field, what: string): never {
-  throw new ProtocolError(`The column "${field.name}" should hold ${what}, but its text is not in that format.`, 0);
+  throw new Malformed(`the column "${field.name}" should hold ${what}, but its text is not in that format`);
 }
