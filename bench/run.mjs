@@ -4,6 +4,7 @@
 //   cold     first result of a fresh isolate in workerd
 //   size     what a bundler ships
 //   encode   what each format costs the endpoint
+//   gateway  whole queries through the endpoint, PostgreSQL behind it
 //
 // Without a name all of them run. The package must be built (node pkg/scripts/build.mjs). What the figures mean and what
 // they were is in docs/bench.md. Results in full go to target/bench-results.
@@ -13,22 +14,26 @@ import { cpus, loadavg } from "node:os";
 import path from "node:path";
 import * as cold from "./lib/cold.mjs";
 import * as encode from "./lib/encode.mjs";
+import * as gateway from "./lib/gateway.mjs";
 import { peerVersion, target, workerdVersion } from "./lib/host.mjs";
 import * as report from "./lib/report.mjs";
 import * as rows from "./lib/rows.mjs";
 import * as size from "./lib/size.mjs";
 
-const progress = (entry) => process.stderr.write(`${[entry.runtime, entry.workload, entry.candidate].filter(Boolean).join(", ")}\n`);
+const progress = (entry) =>
+  process.stderr.write(`${[entry.runtime, entry.workload, entry.candidate].filter(Boolean).join(", ")}\n`);
 
 const benchmarks = {
   async rows(options) {
     const results = [];
-    for (const runtime of ["node", "workerd"]) results.push(...(await rows.measure(runtime, { ...options, log: progress })));
+    for (const runtime of ["node", "workerd"])
+      results.push(...(await rows.measure(runtime, { ...options, log: progress })));
     return results;
   },
   cold: (options) => cold.measure({ ...options, log: progress }),
   size: () => size.measure(),
   encode: () => encode.measure(),
+  gateway: (options) => gateway.measure({ ...options, log: progress }),
 };
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
@@ -41,7 +46,9 @@ if (unknown !== undefined) {
 
 encode.makeInputs();
 const load = () => loadavg()[0].toFixed(1);
-console.log(`${cpus().length} × ${cpus()[0].model.trim()}, Node ${process.version}, workerd ${await workerdVersion()}, @neondatabase/serverless ${await peerVersion()}, ${new Date().toISOString().slice(0, 10)}\n`);
+console.log(
+  `${cpus().length} × ${cpus()[0].model.trim()}, Node ${process.version}, workerd ${await workerdVersion()}, @neondatabase/serverless ${await peerVersion()}, ${new Date().toISOString().slice(0, 10)}\n`,
+);
 for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
   const before = load();
   const results = await benchmarks[name](rounds === undefined ? {} : { rounds: Number(rounds) });

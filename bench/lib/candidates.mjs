@@ -40,7 +40,8 @@ export const candidates = {
   // Its decoder alone: what it does with the text of the answer once it is there.
   "peer, decoder": {
     format: "peer.json",
-    open: (bytes) => () => processQueryResult(JSON.parse(utf8.decode(bytes)), { arrayMode: false, fullResults: false, types: undefined }),
+    open: (bytes) => () =>
+      processQueryResult(JSON.parse(utf8.decode(bytes)), { arrayMode: false, fullResults: false, types: undefined }),
   },
   // What any client pays that gets its bytes from a Response.
   "Response alone": {

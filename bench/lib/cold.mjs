@@ -18,10 +18,40 @@ const FRAMES = "application/vnd.onetrip.pgwire";
 const CANDIDATES = [
   { name: "empty", program: "cold-empty.mjs", format: "utf16.blocks", workloads: ["1x5"] },
   { name: "peer", program: "cold-peer.mjs", format: "peer.json" },
-  { name: "onetrip, blocks", program: "cold-onetrip.mjs", format: "utf16.blocks", entry: "workerd", type: BLOCKS, decode: "endpoint", hasWasm: true },
-  { name: "onetrip, blocks, without the wasm module", program: "cold-onetrip.mjs", format: "utf16.blocks", entry: "slim", type: BLOCKS, decode: "endpoint" },
-  { name: "onetrip, wasm", program: "cold-onetrip.mjs", format: "frames", entry: "workerd", type: FRAMES, decode: "local", hasWasm: true },
-  { name: "empty, with the wasm module", program: "cold-empty.mjs", format: "utf16.blocks", workloads: ["1x5"], hasWasm: true, importWasm: true },
+  {
+    name: "onetrip, blocks",
+    program: "cold-onetrip.mjs",
+    format: "utf16.blocks",
+    entry: "workerd",
+    type: BLOCKS,
+    decode: "endpoint",
+    hasWasm: true,
+  },
+  {
+    name: "onetrip, blocks, without the wasm module",
+    program: "cold-onetrip.mjs",
+    format: "utf16.blocks",
+    entry: "slim",
+    type: BLOCKS,
+    decode: "endpoint",
+  },
+  {
+    name: "onetrip, wasm",
+    program: "cold-onetrip.mjs",
+    format: "frames",
+    entry: "workerd",
+    type: FRAMES,
+    decode: "local",
+    hasWasm: true,
+  },
+  {
+    name: "empty, with the wasm module",
+    program: "cold-empty.mjs",
+    format: "utf16.blocks",
+    workloads: ["1x5"],
+    hasWasm: true,
+    importWasm: true,
+  },
 ];
 
 /** Writes the configuration of one candidate with one workload; returns its file. */
@@ -36,17 +66,23 @@ async function configure({ name, program, format, entry = "workerd", type, decod
   const services = [];
   const bindings = [];
   for (let index = 0; index < ISOLATES; index++) {
-    const modules = [`(name = "worker.js", esModule = embed ${relative(file)})`, `(name = "input", data = embed ${relative(path.join(data, `${workload}.${format}`))})`];
+    const modules = [
+      `(name = "worker.js", esModule = embed ${relative(file)})`,
+      `(name = "input", data = embed ${relative(path.join(data, `${workload}.${format}`))})`,
+    ];
     if (hasWasm) {
       // V8 keeps compiled modules by their bytes for the whole process: a section with a number makes each another.
       const unique = path.join(bundles, `cold-${index}.wasm`);
       await writeFile(unique, Buffer.concat([await readFile(wasm), Buffer.from([0, 3, 1, 0x6e, index])]));
       modules.push(`(name = "onetrip_bg.wasm", wasm = embed ${relative(unique)})`);
     }
-    services.push(`(name = "s${index}", worker = (modules = [${modules.join(", ")}], compatibilityDate = "${COMPATIBILITY_DATE}"))`);
+    services.push(
+      `(name = "s${index}", worker = (modules = [${modules.join(", ")}], compatibilityDate = "${COMPATIBILITY_DATE}"))`,
+    );
     bindings.push(`(name = "s${index}", service = "s${index}")`);
   }
-  const router = "export default { fetch(request, env) { return env[new URL(request.url).pathname.slice(1)].fetch(request); } }";
+  const router =
+    "export default { fetch(request, env) { return env[new URL(request.url).pathname.slice(1)].fetch(request); } }";
   const configuration = path.join(bundles, `${id}.capnp`);
   await writeFile(
     configuration,
@@ -87,7 +123,14 @@ export async function measure({ workloads = ["1x5", "100x8"], rounds = 11, log =
   const runs = [];
   for (const candidate of CANDIDATES) {
     for (const workload of candidate.workloads ?? workloads) {
-      runs.push({ name: candidate.name, workload, configuration: await configure(candidate, workload), load: [], first: [], both: [] });
+      runs.push({
+        name: candidate.name,
+        workload,
+        configuration: await configure(candidate, workload),
+        load: [],
+        first: [],
+        both: [],
+      });
     }
   }
   for (let round = 0; round < rounds; round++) {
@@ -105,7 +148,13 @@ export async function measure({ workloads = ["1x5", "100x8"], rounds = 11, log =
     return quartiles(run[key].map((value) => value - base));
   };
   return runs.map((run) => {
-    const entry = { candidate: run.name, workload: run.workload, load: above(run, "load"), first: above(run, "first"), both: above(run, "both") };
+    const entry = {
+      candidate: run.name,
+      workload: run.workload,
+      load: above(run, "load"),
+      first: above(run, "first"),
+      both: above(run, "both"),
+    };
     log(entry);
     return entry;
   });

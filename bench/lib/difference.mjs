@@ -7,10 +7,13 @@ export function difference(found, expected, path) {
   }
   if (Object.getPrototypeOf(found) !== Object.getPrototypeOf(expected)) return `${path} has another prototype`;
   if (expected instanceof Date) {
-    return found.getTime() === expected.getTime() ? undefined : `${path} is ${found.toJSON()}, not ${expected.toJSON()}`;
+    return found.getTime() === expected.getTime()
+      ? undefined
+      : `${path} is ${found.toJSON()}, not ${expected.toJSON()}`;
   }
   const [keys, expectedKeys] = [Object.keys(found), Object.keys(expected)];
-  if (keys.join() !== expectedKeys.join()) return `${path} has the keys ${keys.slice(0, 20)}, not ${expectedKeys.slice(0, 20)}`;
+  if (keys.join() !== expectedKeys.join())
+    return `${path} has the keys ${keys.slice(0, 20)}, not ${expectedKeys.slice(0, 20)}`;
   for (const key of keys) {
     const inner = difference(found[key], expected[key], `${path}.${key}`);
     if (inner !== undefined) return inner;

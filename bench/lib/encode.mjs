@@ -7,7 +7,10 @@ import { data, root, target } from "./host.mjs";
 const program = path.join(target, "release/onetrip-bench");
 
 function build() {
-  execFileSync("cargo", ["build", "--quiet", "--release", "--package", "onetrip-bench"], { cwd: root, stdio: "inherit" });
+  execFileSync("cargo", ["build", "--quiet", "--release", "--package", "onetrip-bench"], {
+    cwd: root,
+    stdio: "inherit",
+  });
 }
 
 /** Writes what the other benchmarks decode. */

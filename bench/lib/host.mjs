@@ -14,7 +14,9 @@ export const target = path.join(root, "target");
 export const data = path.join(target, "bench-data");
 export const bundles = path.join(target, "bench-bundles");
 const workerd = createRequire(import.meta.url).resolve("workerd/bin/workerd");
-const workerdBinary = createRequire(workerd).resolve(`@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : process.arch}/bin/workerd`);
+const workerdBinary = createRequire(workerd).resolve(
+  `@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : process.arch}/bin/workerd`,
+);
 
 export const COMPATIBILITY_DATE = "2026-04-01";
 
@@ -27,7 +29,9 @@ const onetripPackage = (runtime) => ({
   name: "onetrip-package",
   setup(build) {
     build.onResolve({ filter: /^#onetrip$/ }, () => ({ path: path.join(dist, `${runtime}.js`) }));
-    build.onResolve({ filter: /^#onetrip\// }, (found) => ({ path: path.join(dist, found.path.slice("#onetrip/".length)) }));
+    build.onResolve({ filter: /^#onetrip\// }, (found) => ({
+      path: path.join(dist, found.path.slice("#onetrip/".length)),
+    }));
     // The module itself, as the runtime takes it.
     build.onResolve({ filter: /^#onetrip-wasm$/ }, (found) => ({ path: found.path, namespace: "onetrip-wasm" }));
     build.onLoad({ filter: /.*/, namespace: "onetrip-wasm" }, () => ({
@@ -38,7 +42,10 @@ const onetripPackage = (runtime) => ({
       resolveDir: bundles,
     }));
     // The peer's decoder is a function that it does not export.
-    build.onResolve({ filter: /^#peer-decoder$/ }, () => ({ path: path.join(root, "node_modules/@neondatabase/serverless/index.mjs"), namespace: "peer-decoder" }));
+    build.onResolve({ filter: /^#peer-decoder$/ }, () => ({
+      path: path.join(root, "node_modules/@neondatabase/serverless/index.mjs"),
+      namespace: "peer-decoder",
+    }));
     build.onLoad({ filter: /.*/, namespace: "peer-decoder" }, async ({ path }) => {
       const source = await readFile(path, "utf8");
       const [, name] = /function (\w+)\(\w+,\{arrayMode:\w+,fullResults:\w+,types:\w+\}\)/.exec(source);
@@ -99,7 +106,9 @@ export class Host {
     const tasks = `/proc/${this.child.pid}/task`;
     let [main, all] = [0, 0];
     for (const task of await readdir(tasks)) {
-      const spent = Number((await readFile(`${tasks}/${task}/schedstat`, "utf8")).split(" ")[0]);
+      // A thread may have ended since.
+      const text = await readFile(`${tasks}/${task}/schedstat`, "utf8").catch(() => "0");
+      const spent = Number(text.split(" ")[0]);
       all += spent;
       if (Number(task) === this.child.pid) main = spent;
     }
@@ -122,7 +131,9 @@ export async function startNode(file, node = process.execPath) {
 
 /** Starts workerd on a configuration whose one socket is called `main`. */
 export async function startWorkerd(configuration) {
-  const child = spawn(workerdBinary, ["serve", "--control-fd=3", configuration], { stdio: ["ignore", "inherit", "inherit", "pipe"] });
+  const child = spawn(workerdBinary, ["serve", "--control-fd=3", configuration], {
+    stdio: ["ignore", "inherit", "inherit", "pipe"],
+  });
   const { port } = JSON.parse(await firstLine(child, child.stdio[3]));
   return new Host(child, port);
 }
@@ -158,6 +169,7 @@ const config :Workerd.Config = (
   return file;
 }
 
-const version = async (name) => JSON.parse(await readFile(path.join(root, "node_modules", name, "package.json"), "utf8")).version;
+const version = async (name) =>
+  JSON.parse(await readFile(path.join(root, "node_modules", name, "package.json"), "utf8")).version;
 export const workerdVersion = () => version("workerd");
 export const peerVersion = () => version("@neondatabase/serverless");

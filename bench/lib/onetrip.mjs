@@ -30,7 +30,9 @@ function clientAlone(kind, options) {
   };
 }
 
-const statements = [{ text: "", mapping: { int8: "string", numeric: "string", timestamps: "date", json: "parsed" }, arrayRows: false }];
+const statements = [
+  { text: "", mapping: { int8: "string", numeric: "string", timestamps: "date", json: "parsed" }, arrayRows: false },
+];
 
 /** The decoder alone: from the bytes of an answer to its rows, without a request. */
 function blocks(bytes) {

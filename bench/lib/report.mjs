@@ -17,9 +17,13 @@ export function rows(results) {
     .map((runtime) => {
       const here = results.filter((entry) => entry.runtime === runtime);
       const workloads = unique(here.map(({ workload }) => workload));
-      const find = (workload, candidate) => here.find((entry) => entry.workload === workload && entry.candidate === candidate);
+      const find = (workload, candidate) =>
+        here.find((entry) => entry.workload === workload && entry.candidate === candidate);
       const candidates = unique(here.map(({ candidate }) => candidate));
-      const lines = candidates.map((candidate) => [candidate, ...workloads.map((workload) => spread(find(workload, candidate)))]);
+      const lines = candidates.map((candidate) => [
+        candidate,
+        ...workloads.map((workload) => spread(find(workload, candidate))),
+      ]);
       const against = [
         ["onetrip, blocks", "peer"],
         ["onetrip, wasm", "peer"],
@@ -38,7 +42,8 @@ export function rows(results) {
 }
 
 export function cold(results) {
-  const of = (workload, candidate) => results.find((entry) => entry.workload === workload && entry.candidate === candidate);
+  const of = (workload, candidate) =>
+    results.find((entry) => entry.workload === workload && entry.candidate === candidate);
   const lines = results
     .filter(({ candidate }) => candidate !== "empty")
     .map(({ candidate, workload, load, first, both }) => {
@@ -61,9 +66,21 @@ export function encode(results) {
   const lines = unique(results.map(({ candidate }) => candidate)).map((candidate) => [
     candidate,
     ...workloads.map((workload) => {
-      const { median_us, quartiles_us } = results.find((entry) => entry.candidate === candidate && entry.workload === workload);
+      const { median_us, quartiles_us } = results.find(
+        (entry) => entry.candidate === candidate && entry.workload === workload,
+      );
       return spread({ median: median_us, lower: quartiles_us[0], upper: quartiles_us[1] });
     }),
   ]);
   return `µs for one answer, median (quartiles)\n\n${table(["", ...workloads], lines)}`;
+}
+
+export function gateway(results) {
+  const lines = results.map(({ candidate, connections, cpu, rate }) => [
+    candidate,
+    String(connections),
+    spread(cpu),
+    spread(rate),
+  ]);
+  return `median (quartiles)\n\n${table(["request", "connections", "µs of CPU of the endpoint, all threads", "requests a second"], lines)}`;
 }

@@ -19,7 +19,10 @@ async function start(runtime) {
  * Measures `runtime`. Each round runs every candidate once, for about `sliceMs` of CPU, beginning with another one
  * than the round before; figures are microseconds of CPU of the main thread for one answer.
  */
-export async function measure(runtime, { workloads = WORKLOADS, only, rounds = 15, sliceMs = 60, log = () => {} } = {}) {
+export async function measure(
+  runtime,
+  { workloads = WORKLOADS, only, rounds = 15, sliceMs = 60, log = () => {} } = {},
+) {
   const host = await start(runtime);
   try {
     const names = JSON.parse(await host.get("/candidates")).filter((name) => !only || only.includes(name));
@@ -54,7 +57,13 @@ export async function measure(runtime, { workloads = WORKLOADS, only, rounds = 1
         }
       }
       for (const name of names) {
-        const entry = { runtime, workload, candidate: name, ...quartiles(times[name].main), all: quartiles(times[name].all).median };
+        const entry = {
+          runtime,
+          workload,
+          candidate: name,
+          ...quartiles(times[name].main),
+          all: quartiles(times[name].all).median,
+        };
         report.push(entry);
         log(entry);
       }
