@@ -40,6 +40,20 @@ impl Effect {
 mod tests {
     use super::*;
 
+    /// The package's retry rule has the same line in TypeScript, and reads the same table.
+    #[test]
+    #[cfg(not(target_arch = "wasm32"))]
+    fn what_may_be_sent_again_after_a_conflict_is_what_the_shared_table_says() {
+        let table: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/vectors/conflicts.json")).unwrap();
+        let statements = table["statements"].as_array().unwrap();
+        assert!(statements.len() > 10);
+        for statement in statements {
+            let sql = statement[0].as_str().unwrap();
+            assert_eq!(Effect::of(sql) == Effect::Atomic, statement[1].as_bool().unwrap(), "{sql}");
+        }
+    }
+
     #[test]
     fn the_first_word_says_what_can_remain() {
         for (sql, effect) in [

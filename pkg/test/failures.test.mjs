@@ -1,10 +1,12 @@
 // What can go wrong on the way: each failure a clear error without credentials, and the next query works.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { inspect } from "node:util";
 import { test } from "node:test";
 import { connect, EndpointError, NetworkError, ProtocolError, SqlError, UsageError } from "../dist/node.js";
+import { isUndone } from "../dist/retry.js";
 import { connect as slimConnect } from "../dist/slim.js";
 import * as encode from "./support/encode.mjs";
 import { BLOCKS, FRAMES, endpoint, problem } from "./support/endpoint.mjs";
@@ -354,4 +356,10 @@ test("without WebAssembly blocks are read and frames are refused with a reason",
   type = FRAMES;
   await assert.rejects(sql`select 1`, (error) => error instanceof UsageError && error.message.includes("WebAssembly"));
   await assert.rejects(sql.with({ decode: "local" })`select 1`, UsageError);
+});
+
+test("what may be sent again after a conflict is what the driver's table says", () => {
+  const table = JSON.parse(readFileSync(new URL("../../tests/vectors/conflicts.json", import.meta.url), "utf8"));
+  assert.ok(table.statements.length > 10);
+  for (const [statement, undone] of table.statements) assert.equal(isUndone(statement), undone, statement);
 });

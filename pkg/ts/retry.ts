@@ -19,10 +19,13 @@ export interface Attempt {
 }
 
 /**
- * What PostgreSQL surely undid when it failed. Procedures, DO and transaction commands can commit on their own before
- * something behind them fails; the first word tells (as src/effect.rs has it), and what it does not know counts as worse.
+ * Whether PostgreSQL surely undid a statement that failed by a conflict. Procedures, DO and transaction commands can
+ * commit on their own before something behind them fails; the first word tells, and what it does not know counts as
+ * worse. src/effect.rs has the same line; tests/vectors/conflicts.json keeps the two alike.
  */
-const ATOMIC = /^\s*(select|insert|update|delete|with|merge|values|table)\b/i;
+export function isUndone(statement: string): boolean {
+  return /^\s*(select|insert|update|delete|with|merge|values|table)\b/i.test(statement);
+}
 
 /** Milliseconds to wait before the request is sent again; undefined if it is not. */
 export async function retryAfterMs(
@@ -60,7 +63,7 @@ function outcomeOf(error: unknown, { statements }: Attempt): number | undefined 
     // The server went away, and does not say whether it had committed before.
     if (error.severity !== "ERROR") return OUTCOME.lost;
     const conflict = error.code === "40001" || error.code === "40P01";
-    return conflict && statements.every(({ text }) => ATOMIC.test(text)) ? OUTCOME.rolledBack : undefined;
+    return conflict && statements.every(({ text }) => isUndone(text)) ? OUTCOME.rolledBack : undefined;
   }
   if (error instanceof TruncatedError) return OUTCOME.lost;
   if (error instanceof NetworkError)
