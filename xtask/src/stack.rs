@@ -45,7 +45,7 @@ impl Stack {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(arguments: &[&str]) -> Result<Self, Failure> {
-        Step { label: "building PostgreSQL's harness", advice: "" }.run(cargo().args([
+        Step { label: "building the stack (PostgreSQL and proxies)", advice: "" }.run(cargo().args([
             "build",
             "--quiet",
             "--package",
