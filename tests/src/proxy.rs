@@ -185,7 +185,10 @@ impl Way<'_> {
             let mut in_force = 0;
             let mut budget = None;
             while let Some((due, bytes)) = receiver.recv().await {
-                tokio::time::sleep_until(due).await;
+                // The timer counts in milliseconds and rounds up: without a delay it would make one.
+                if due > Instant::now() {
+                    tokio::time::sleep_until(due).await;
+                }
                 if direction == Direction::ToServer {
                     to.write_all(&bytes).await?;
                     continue;

@@ -85,24 +85,25 @@ impl Recorder {
         }
     }
 
-    /// Bytes from the server: they answer the flight.
+    /// Bytes from the server: they answer the flight. The rest of an answer to a forgotten flight is forgotten, too.
     pub(crate) fn server_sent(&mut self, bytes: &[u8]) {
-        let flights = &mut self.connection.flights;
-        if flights.is_empty() {
-            flights.push(Flight::default());
+        let Self { connection, backend, .. } = self;
+        let mut flight = connection.flights.last_mut();
+        if let Some(flight) = &mut flight {
+            flight.backend_bytes += bytes.len() as u64;
         }
-        let flight = flights.last_mut().expect("one was pushed if there was none");
-        flight.backend_bytes += bytes.len() as u64;
         for &byte in bytes {
-            if self.connection.encrypted {
+            let tag = if connection.encrypted {
                 return;
-            }
-            if self.backend.is_tls_answer {
-                self.backend.is_tls_answer = false;
-                self.connection.encrypted = byte == b'S';
-                flight.backend.push(char::from(byte));
-            } else if let Some(header) = self.backend.push(byte, true) {
-                flight.backend.push(header.tag());
+            } else if backend.is_tls_answer {
+                backend.is_tls_answer = false;
+                connection.encrypted = byte == b'S';
+                Some(char::from(byte))
+            } else {
+                backend.push(byte, true).map(|header| header.tag())
+            };
+            if let Some(flight) = &mut flight {
+                flight.backend.extend(tag);
             }
         }
     }
@@ -229,5 +230,20 @@ mod tests {
         recorder.client_sent(&query[8..]);
         recorder.client_sent(&message(b'S', b""));
         assert_eq!(tags(recorder.connection()), vec![("S", "")]);
+    }
+
+    #[test]
+    fn the_rest_of_a_forgotten_answer_is_no_flight() {
+        let mut recorder = Recorder::default();
+        recorder.client_sent(&startup(196_608, b"\0"));
+        let answer = message(b'R', &[0; 4]);
+        recorder.server_sent(&answer[..6]);
+        recorder.forget();
+        recorder.server_sent(&answer[6..]);
+        recorder.server_sent(&message(b'Z', b"I"));
+        assert_eq!(tags(recorder.connection()), vec![]);
+        recorder.client_sent(&message(b'S', b""));
+        recorder.server_sent(&message(b'Z', b"I"));
+        assert_eq!(tags(recorder.connection()), vec![("S", "Z")]);
     }
 }
