@@ -181,8 +181,13 @@ fn clippy() -> Result<(), Failure> {
 
 fn clippy_wasm() -> Result<(), Failure> {
     ensure(&[Tool::Wasm32])?;
-    let packages = WASM_ONLY.iter().chain(&["onetrip-wire"]).flat_map(|name| ["--package", name]);
-    show(cargo().args(["clippy", "--target", WASM32]).args(packages).args(["--", "--deny", "warnings"]))
+    let packages = WASM_ONLY.iter().chain(&["onetrip", "onetrip-wire"]).flat_map(|name| ["--package", name]);
+    show(
+        cargo()
+            .args(["clippy", "--all-targets", "--target", WASM32])
+            .args(packages)
+            .args(["--", "--deny", "warnings"]),
+    )
 }
 
 fn docs() -> Result<(), Failure> {

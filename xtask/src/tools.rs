@@ -158,7 +158,7 @@ pub fn build_package_if_changed() -> Result<(), Failure> {
 /// # Errors
 /// A missing tool or a failed measurement.
 pub fn bench(arguments: &[&str]) -> Result<(), Failure> {
-    build_package()?;
+    build_package_if_changed()?;
     let status = command("node").arg("bench/run.mjs").args(arguments).status();
     match status {
         Ok(status) if status.success() => Ok(()),
