@@ -65,7 +65,8 @@ async fn a_batch_waits_for_one_round_trip_whatever_its_length() {
     let begun = Instant::now();
     let (flights, _) = flights_of(&stack, &batch).await;
     let taken = begun.elapsed();
-    assert!(taken >= delay * 2 && taken < delay * 4, "{taken:?}: {flights:?}");
+    // One round trip for each statement would be fifty times that; a busy machine may take a few times.
+    assert!(taken >= delay * 2 && taken < delay * 2 * 10, "{taken:?}: {flights:?}");
 }
 
 #[tokio::test]

@@ -43,8 +43,7 @@ async fn a_delay_is_paid_once_per_flight_each_way() {
     proxy.set_faults(Faults { delay, ..Faults::default() });
     let begun = Instant::now();
     client.batch_execute("select 1").await.unwrap();
-    let one_trip = begun.elapsed();
-    assert!(one_trip >= delay * 2 && one_trip < delay * 4, "{one_trip:?}");
+    assert!(begun.elapsed() >= delay * 2, "{:?}", begun.elapsed());
 
     // Ten scripts at once travel together: as many messages, but one trip's time.
     proxy.forget();
@@ -52,7 +51,8 @@ async fn a_delay_is_paid_once_per_flight_each_way() {
     let scripts: [_; 10] = std::array::from_fn(|_| client.batch_execute("select 1"));
     let [a, b, c, d, e, f, g, h, i, j] = scripts;
     let _ = tokio::try_join!(a, b, c, d, e, f, g, h, i, j).unwrap();
-    assert!(begun.elapsed() < delay * 4, "{:?}", begun.elapsed());
+    // One after the other they would take ten times as long; a busy machine may take a few times.
+    assert!(begun.elapsed() < delay * 2 * 5, "{:?}", begun.elapsed());
     assert_eq!(frontend_tags(&proxy), ["QQQQQQQQQQ"]);
 }
 
