@@ -4,7 +4,17 @@ import { readdir } from "node:fs/promises";
 import { bundle, data, startNode, startWorkerd, wasm, workerConfiguration } from "./host.mjs";
 import { quartiles } from "./statistics.mjs";
 
-export const WORKLOADS = ["1x5", "100x8", "10000x10", "ascii", "wide", "numbers", "jsonb"];
+export const WORKLOADS = [
+  "1x5",
+  "100x8",
+  "10000x10",
+  "100x8-hard",
+  "10000x10-hard",
+  "ascii",
+  "wide",
+  "numbers",
+  "jsonb",
+];
 
 async function start(runtime) {
   if (runtime === "node") {

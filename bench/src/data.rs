@@ -35,9 +35,11 @@ const JSONB: (u32, i16) = (3802, -1);
 /// All workloads, the three of the targets first.
 pub fn workloads() -> Vec<Workload> {
     vec![
-        mixed("1x5", &["id", "name", "email", "active", "created_at"], 1),
-        mixed("100x8", &MIXED[..8], 100),
-        mixed("10000x10", &MIXED, 10_000),
+        mixed("1x5", &["id", "name", "email", "active", "created_at"], 1, Hardness::Ordinary),
+        mixed("100x8", &MIXED[..8], 100, Hardness::Ordinary),
+        mixed("10000x10", &MIXED, 10_000, Hardness::Ordinary),
+        mixed("100x8-hard", &MIXED[..8], 100, Hardness::Hard),
+        mixed("10000x10-hard", &MIXED, 10_000, Hardness::Hard),
         texts("ascii", 1_000, |dice| words(dice, &ASCII_WORDS, 1024)),
         texts("wide", 1_000, |dice| words(dice, &WIDE_WORDS, 1024)),
         numbers("numbers", 10_000),
@@ -48,7 +50,16 @@ pub fn workloads() -> Vec<Workload> {
 const MIXED: [&str; 10] =
     ["id", "account_id", "name", "city", "active", "score", "created_at", "settings", "balance", "token"];
 
-fn mixed(name: &'static str, columns: &[&str], rows: usize) -> Workload {
+/// What the two costly columns hold: it is a matter of taste, and it moves the ratios.
+#[derive(Clone, Copy, PartialEq)]
+enum Hardness {
+    /// Timestamps in the order of the rows, jsonb of two members.
+    Ordinary,
+    /// Timestamps at random in ten years, jsonb of three members and an array.
+    Hard,
+}
+
+fn mixed(name: &'static str, columns: &[&str], rows: usize, hardness: Hardness) -> Workload {
     let mut dice = Dice(0x6f6e_6574_7269_7031);
     let columns: Vec<Column> = columns
         .iter()
@@ -70,12 +81,12 @@ fn mixed(name: &'static str, columns: &[&str], rows: usize) -> Workload {
         })
         .collect();
     let rows = (0..rows)
-        .map(|row| columns.iter().map(|column| mixed_value(&mut dice, &column.name, row)).collect())
+        .map(|row| columns.iter().map(|column| mixed_value(&mut dice, &column.name, row, hardness)).collect())
         .collect();
     Workload { name, columns, rows }
 }
 
-fn mixed_value(dice: &mut Dice, column: &str, row: usize) -> Option<String> {
+fn mixed_value(dice: &mut Dice, column: &str, row: usize, hardness: Hardness) -> Option<String> {
     Some(match column {
         "id" => (1000 + row).to_string(),
         "account_id" => (dice.below(1 << 40) + (1 << 40)).to_string(),
@@ -87,7 +98,18 @@ fn mixed_value(dice: &mut Dice, column: &str, row: usize) -> Option<String> {
         "active" => if dice.below(4) == 0 { "f" } else { "t" }.to_owned(),
         "score" if dice.below(20) == 0 => return None,
         "score" => (dice.fraction() * 1000.0).to_string(),
+        "created_at" if hardness == Hardness::Hard => {
+            let row = usize::try_from(dice.below(10_000)).unwrap_or(0);
+            timestamp(dice, row)
+        }
         "created_at" => timestamp(dice, row),
+        "settings" if hardness == Hardness::Hard => format!(
+            "{{\"theme\": \"{}\", \"level\": {}, \"tags\": [\"{}\", \"{}\"]}}",
+            dice.pick(&["dark", "light"]),
+            dice.below(100),
+            dice.pick(&ASCII_WORDS),
+            dice.pick(&ASCII_WORDS),
+        ),
         "settings" => {
             format!("{{\"theme\": \"{}\", \"level\": {}}}", dice.pick(&["dark", "light"]), dice.below(100),)
         }
