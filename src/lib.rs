@@ -111,3 +111,8 @@ pub use transaction::Transaction;
 /// The types and traits of parameters and values: `postgres-types`, whose derives and optional features work here.
 #[cfg(feature = "client")]
 pub use postgres_types as types;
+
+/// The README's Rust compiles as it stands.
+#[cfg(all(doctest, feature = "native"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
