@@ -9,21 +9,25 @@
 //! | `codec` | request bodies into pipelines, one codec for each content type |
 //! | `credentials`, `pool` | who is asking, and which connection they get |
 //! | `postgres` | logging in, and one flight for one request |
+//! | `metrics` | what is counted, and its text for Prometheus |
 //!
 //! A request goes down this list and its answer comes back up. Nothing below `http` knows HTTP, and nothing above
 //! `postgres` knows a socket of PostgreSQL's.
 
+mod check;
 mod codec;
 mod config;
 mod credentials;
 mod failure;
 mod http;
+mod metrics;
 mod pool;
 mod postgres;
 mod server;
 
+pub use check::Report;
 pub use config::{
-    AllowedOrigins, Config, ConfigError, DatabaseConfig, DatabaseUrl, Flags, Host, Limits, LogLevel,
-    TlsFiles, TlsMode,
+    AllowedOrigins, Coding, Compression, Config, ConfigError, DatabaseConfig, DatabaseUrl, Flags, Host,
+    Limits, LogFormat, LogLevel, Metrics, MetricsListener, TlsFiles, TlsMode, Token,
 };
-pub use server::{Server, StartError};
+pub use server::{Reloader, Server, StartError};

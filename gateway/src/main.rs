@@ -1,12 +1,15 @@
-//! The `onetrip` program: `onetrip serve` runs an endpoint.
+//! The `onetrip` program: `onetrip serve` runs an endpoint, `onetrip check-config` looks at what one would be told.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use onetrip_gateway::{Config, Flags, LogLevel, Server};
+use clap::{Args, Parser, Subcommand};
+use onetrip_gateway::{Config, ConfigError, Flags, LogFormat, LogLevel, Reloader, Report, Server};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
 /// PostgreSQL over HTTP in one round trip.
 #[derive(Parser)]
@@ -21,80 +24,159 @@ enum Command {
     /// Run an endpoint until SIGTERM or SIGINT.
     ///
     /// Flags win over the environment (ONETRIP_LISTEN, ONETRIP_DATABASES, ONETRIP_LIMITS_ROW_BYTES, …), which wins over
-    /// the file. gateway/onetrip.example.toml shows every key with its default.
+    /// the file. gateway/onetrip.example.toml shows every key with its default. SIGHUP reads all of it again.
     Serve {
-        /// The TOML file with the configuration [also: ONETRIP_CONFIG].
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Where to listen; port 0 takes a free one [default: 127.0.0.1:5480].
-        #[arg(long, value_name = "ADDRESS:PORT")]
-        listen: Option<String>,
-        /// A database: its name in request paths, and where it is, without role and password. May be repeated.
-        #[arg(long = "database", value_name = "NAME=postgresql://HOST:PORT/DBNAME")]
-        databases: Vec<String>,
-        /// The least severe events that are logged: off, error, warn, info, debug [default: info].
-        #[arg(long, value_name = "LEVEL")]
-        log: Option<String>,
+        #[command(flatten)]
+        configuration: Configuration,
+    },
+    /// Say what `onetrip serve` would make of a configuration, and what in it deserves a second look.
+    ///
+    /// Ends with 0 when the configuration can be used, with 2 when it cannot, and with 1 when a database cannot be reached.
+    CheckConfig {
+        #[command(flatten)]
+        configuration: Configuration,
+        /// Ask each database's server, too, whether it takes connections. Needs no credentials.
+        #[arg(long)]
+        connect: bool,
     },
 }
 
-fn main() -> ExitCode {
-    let Command::Serve { config, listen, databases, log } = Arguments::parse().command;
-    let mut flags = Flags::default();
-    (flags.config, flags.listen, flags.databases, flags.log) = (config, listen, databases, log);
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let config = match Config::load(&flags, environment) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("onetrip: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    log_to_stderr(config.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("onetrip: the system gives no threads: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    runtime.block_on(async {
-        let server = match Server::bind(config).await {
-            Ok(server) => server,
-            Err(error) => {
-                eprintln!("onetrip: {error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        match stop_signal() {
-            Ok(stop) => {
-                server.run(stop).await;
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("onetrip: signals cannot be waited for: {error}");
-                ExitCode::FAILURE
-            }
-        }
-    })
+#[derive(Args)]
+struct Configuration {
+    /// The TOML file with the configuration [also: ONETRIP_CONFIG].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:5480].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// A database: its name in request paths, and where it is, without role and password. May be repeated.
+    #[arg(long = "database", value_name = "NAME=postgresql://HOST:PORT/DBNAME")]
+    databases: Vec<String>,
+    /// The least severe events that are logged: off, error, warn, info, debug [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
 }
 
-fn log_to_stderr(level: LogLevel) {
-    let level = match level {
+impl Configuration {
+    fn load(&self) -> Result<Config, ConfigError> {
+        let mut flags = Flags::default();
+        flags.config = self.config.clone();
+        flags.listen = self.listen.clone();
+        flags.databases = self.databases.clone();
+        flags.log = self.log.clone();
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Config::load(&flags, environment)
+    }
+}
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(ExitCode::FAILURE, format!("the system gives no threads: {error}")),
+    };
+    match Arguments::parse().command {
+        Command::Serve { configuration } => runtime.block_on(serve(configuration)),
+        Command::CheckConfig { configuration, connect } => runtime.block_on(check(&configuration, connect)),
+    }
+}
+
+async fn serve(configuration: Configuration) -> ExitCode {
+    let config = match configuration.load() {
+        Ok(config) => config,
+        Err(error) => return failed(ExitCode::from(2), error),
+    };
+    let log = Log::start(&config);
+    let server = match Server::bind(config).await {
+        Ok(server) => server,
+        Err(error) => return failed(ExitCode::FAILURE, error),
+    };
+    let signals = reload_at_hangup(configuration, server.reloader(), log).and_then(|()| stop_signal());
+    match signals {
+        Ok(stop) => {
+            server.run(stop).await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(ExitCode::FAILURE, format!("signals cannot be waited for: {error}")),
+    }
+}
+
+async fn check(configuration: &Configuration, connect: bool) -> ExitCode {
+    let config = match configuration.load() {
+        Ok(config) => config,
+        Err(error) => return failed(ExitCode::from(2), error),
+    };
+    match Report::of(&config, connect).await {
+        Ok(report) => {
+            print!("{report}");
+            if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => failed(ExitCode::from(2), error),
+    }
+}
+
+fn failed(code: ExitCode, error: impl std::fmt::Display) -> ExitCode {
+    eprintln!("onetrip: {error}");
+    code
+}
+
+/// The log on standard error, whose level can be changed.
+struct Log(reload::Handle<LevelFilter, Registry>);
+
+impl Log {
+    fn start(config: &Config) -> Log {
+        let (level, handle) = reload::Layer::new(filter(config.log));
+        let lines = tracing_subscriber::fmt::layer()
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr);
+        let lines = match config.log_format {
+            LogFormat::Text => lines.compact().boxed(),
+            LogFormat::Json => {
+                lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+            }
+        };
+        tracing_subscriber::registry().with(level).with(lines).init();
+        Log(handle)
+    }
+
+    fn level(&self, level: LogLevel) {
+        // It fails only when there is no log any more.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         _ => LevelFilter::OFF,
-    };
-    tracing_subscriber::fmt()
-        .compact()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    }
+}
+
+/// Reads the configuration again at each SIGHUP.
+#[cfg(unix)]
+fn reload_at_hangup(configuration: Configuration, reloader: Reloader, log: Log) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let config = configuration.load();
+            let level = config.as_ref().ok().map(|config| config.log);
+            if let (true, Some(level)) = (reloader.reload(config), level) {
+                log.level(level);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// There is no such signal here.
+#[cfg(not(unix))]
+fn reload_at_hangup(_: Configuration, _: Reloader, _: Log) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Ready at the first SIGTERM or SIGINT. A second one ends the process at once.

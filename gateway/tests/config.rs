@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use onetrip_gateway::{AllowedOrigins, Config, Flags, Host, LogLevel, TlsMode};
+use onetrip_gateway::{
+    AllowedOrigins, Coding, Config, Flags, Host, LogFormat, LogLevel, MetricsListener, TlsMode,
+};
 
 const DATABASE: &str = "databases.app.url = 'postgresql://127.0.0.1:5432/app'";
 
@@ -18,13 +20,11 @@ fn the_example_holds_every_key_with_its_default() {
     let default = Config::from_toml(DATABASE).unwrap();
     assert_eq!(format!("{example:?}"), format!("{default:?}"));
     // Keys without a default are there as comments.
-    let uncommented: String = text
-        .lines()
-        .map(|line| {
-            line.strip_prefix("# certificate").map_or(line.to_owned(), |rest| format!("certificate{rest}"))
-        })
-        .map(|line| line.strip_prefix("# key").map_or(line.clone(), |rest| format!("key{rest}")) + "\n")
-        .collect();
+    let mut uncommented = text.to_owned();
+    for key in ["certificate", "key", "token", "response_bytes"] {
+        assert!(uncommented.contains(&format!("# {key} = ")), "{key}");
+        uncommented = uncommented.replace(&format!("# {key} = "), &format!("{key} = "));
+    }
     let error = Config::from_toml(&uncommented).unwrap_err().to_string();
     assert!(error.contains("tls.certificate: /etc/onetrip/server.pem cannot be read"), "{error}");
     assert!(error.contains("tls.key: /etc/onetrip/server.key cannot be read"), "{error}");
@@ -35,12 +35,18 @@ fn a_file_sets_everything() {
     let config = Config::from_toml(
         r#"
         listen = "[::1]:8080"
+        drain_delay = "3s"
         drain_timeout = "2m"
         log = "debug"
+        log_format = "json"
+        log_requests = true
+        metrics = { listen = "127.0.0.1:5481", token = "a-secret-of-some-length" }
+        compression = { codings = ["gzip", "zstd"], least_bytes = "2 KiB" }
         cors = { allowed_origins = ["https://app.example"] }
         [limits]
         request_bytes = "1 MiB"
         row_bytes = 8192
+        response_bytes = "1 GiB"
         header_bytes = "8 KiB"
         headers = 50
         header_timeout = "5s"
@@ -62,6 +68,12 @@ fn a_file_sets_everything() {
     .unwrap();
     assert_eq!(config.listen, "[::1]:8080".parse().unwrap());
     assert_eq!((config.drain_timeout, config.log), (Duration::from_secs(120), LogLevel::Debug));
+    assert_eq!(config.drain_delay, Duration::from_secs(3));
+    assert_eq!((config.log_format, config.log_requests), (LogFormat::Json, true));
+    assert_eq!(config.metrics.listener, MetricsListener::Own("127.0.0.1:5481".parse().unwrap()));
+    assert!(config.metrics.token.is_some() && !format!("{config:?}").contains("a-secret"));
+    assert_eq!(config.compression.codings, [Coding::Gzip, Coding::Zstd]);
+    assert_eq!((config.compression.least_bytes, config.limits.response_bytes), (2048, Some(1 << 30)));
     assert_eq!(config.allowed_origins, AllowedOrigins::List(vec!["https://app.example".to_owned()]));
     let limits = &config.limits;
     let sizes = (limits.request_bytes, limits.row_bytes, limits.header_bytes, limits.headers);
@@ -117,13 +129,29 @@ fn every_mistake_in_a_file_is_told_with_line_key_and_what_is_allowed() {
         ("", "[databases.app]\n    url = \"postgresql://127.0.0.1:5432/app\"\n    pool_size = 10"),
         ("[databases]", "no database is configured"),
         ("listen = ", "line 1: this is not TOML"),
+        ("log_format = 'jsn'", "line 1: log_format: \"jsn\" is no form of a log; did you mean \"json\"?"),
+        ("metrics.listen = 'same'", "line 1: metrics.token: this key is missing"),
+        (
+            "metrics.listen = '9187'",
+            "line 1: metrics.listen: \"off\", \"same\" (with metrics.token), or an IP address",
+        ),
+        ("metrics.token = 'sesame-sesame'", "line 1: metrics.token: at least 16 printable"),
+        ("metrics.listn = 'off'", "line 1: metrics.listn: there is no such key; did you mean \"listen\"?"),
+        (
+            "compression.codings = ['gzip', 'deflate']",
+            "line 1: compression.codings: \"deflate\" is no coding",
+        ),
+        ("limits.response_bytes = 100", "line 1: limits.response_bytes: a size from 8192 to"),
         ("\n\nlisten = '127.0.0.1:1'\nlisten = '127.0.0.1:2'", "line 4: this is not TOML: duplicate key"),
         (
             "[databases.a]\nurl='postgresql://h/a'\n[databases.a]\nurl='postgresql://h/b'",
             "line 3: this is not TOML",
         ),
         ("\nlistn = '127.0.0.1:1'", "line 2: listn: there is no such key; did you mean \"listen\"?"),
-        ("port = 1", "line 1: port: there is no such key; allowed: listen, drain_timeout, log, tls"),
+        (
+            "port = 1",
+            "line 1: port: there is no such key; allowed: listen, drain_delay, drain_timeout, log, log_format",
+        ),
         ("database.a.url = ''", "line 1: database: there is no such key; did you mean \"databases\"?"),
         ("listen = 5480", "line 1: listen: an IP address and a port are expected"),
         ("listen = '127.0.0.1:65536'", "an IP address and a port are expected"),

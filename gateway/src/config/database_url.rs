@@ -54,6 +54,13 @@ const TLS_MODES: [(&str, TlsMode); 5] = [
     ("verify-full", TlsMode::VerifyFull),
 ];
 
+impl TlsMode {
+    /// As it stands in a URL.
+    pub(crate) fn name(self) -> &'static str {
+        TLS_MODES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
+    }
+}
+
 const FORM: &str = "the form is postgresql://host:port/dbname?sslmode=verify-full";
 
 impl DatabaseUrl {

@@ -2,6 +2,7 @@
 
 mod database_url;
 mod error;
+mod operations;
 mod settings;
 mod value;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use database_url::{DatabaseUrl, Host, TlsMode};
 pub use error::ConfigError;
 use error::{Source, suggestion};
+pub use operations::{Coding, Compression, LogFormat, Metrics, MetricsListener, Token};
 use settings::{Setting, Settings};
 use value::Value;
 
@@ -34,14 +36,25 @@ use value::Value;
 pub struct Config {
     /// Where to listen. Port 0 takes a free one. Default: `127.0.0.1:5480`.
     pub listen: SocketAddr,
-    /// How long requests may go on after the endpoint was told to stop. Default: 30 s, at most 1 hour.
+    /// How long requests are still taken after the endpoint was told to stop, while `/readyz` says 503. Default: 0 s, at
+    /// most 1 hour.
+    pub drain_delay: Duration,
+    /// How long requests may go on after that. Default: 30 s, at most 1 hour.
     pub drain_timeout: Duration,
     /// The least severe events that are logged. Default: [`LogLevel::Info`].
     pub log: LogLevel,
+    /// How the log is written. Default: [`LogFormat::Text`].
+    pub log_format: LogFormat,
+    /// Whether requests that went well are logged, too, at the level info. Default: false, at the level debug.
+    pub log_requests: bool,
+    /// Who can read `/metrics`, and where. Default: nobody.
+    pub metrics: Metrics,
     /// The certificate to serve HTTPS with. Default: none, plain HTTP.
     pub tls: Option<TlsFiles>,
     /// The web origins whose pages may use the endpoint. Default: none.
     pub allowed_origins: AllowedOrigins,
+    /// How answers are compressed. Default: zstd, br and gzip, from 1 KiB.
+    pub compression: Compression,
     /// How much one client may ask for.
     pub limits: Limits,
     /// The databases by the name that stands in the path of a request; at least one.
@@ -57,9 +70,9 @@ pub enum LogLevel {
     Error,
     /// Also what a person should look at, such as an unreachable database.
     Warn,
-    /// Also start, stop, and each request that failed.
+    /// Also start, stop, and each request that failed; with `log_requests` all of them.
     Info,
-    /// Also each connection to PostgreSQL.
+    /// Also each request, and each connection to PostgreSQL.
     Debug,
 }
 
@@ -90,6 +103,8 @@ pub struct Limits {
     pub request_bytes: usize,
     /// The largest row (or other frame) that is taken from PostgreSQL, in bytes. Default: 64 MiB, at most 1 GiB.
     pub row_bytes: usize,
+    /// The most bytes of rows that one answer may have, as PostgreSQL sends them. Default: any; 8 KiB to 1 TiB.
+    pub response_bytes: Option<u64>,
     /// The largest head of a request, in bytes. Default: 64 KiB, 8 KiB to 1 MiB.
     pub header_bytes: usize,
     /// The most header fields of a request. Default: 100, 10 to 1000.
@@ -195,7 +210,12 @@ impl Config {
         let second = Duration::from_secs(1);
         let listen = read.value("listen", SocketAddr::from(([127, 0, 0, 1], 5480)), Value::address);
         let drain_timeout = read.duration("drain_timeout", 30 * second, Duration::ZERO..=3600 * second);
+        let drain_delay = read.duration("drain_delay", Duration::ZERO, Duration::ZERO..=3600 * second);
         let log = read.value("log", LogLevel::Info, log_level);
+        let log_format = read.value("log_format", LogFormat::Text, operations::log_format);
+        let log_requests = read.value("log_requests", false, Value::boolean);
+        let metrics = operations::metrics(&mut read);
+        let compression = operations::compression(&mut read);
         let tls = tls_files(&mut read);
         let allowed_origins =
             read.value("cors.allowed_origins", AllowedOrigins::List(Vec::new()), allowed_origins);
@@ -203,6 +223,9 @@ impl Config {
         let limits = Limits {
             request_bytes: read.bytes("limits.request_bytes", 16 << 20, 1..=1 << 30),
             row_bytes: read.bytes("limits.row_bytes", 64 << 20, 8192..=1 << 30),
+            response_bytes: read
+                .value("limits.response_bytes", None, |value| value.bytes(8192..=1 << 40).map(Some))
+                .and_then(|bytes| u64::try_from(bytes).ok()),
             header_bytes: read.bytes("limits.header_bytes", 64 << 10, 8192..=1 << 20),
             headers: usize::try_from(read.number("limits.headers", 100, 10..=1000)).unwrap_or(100),
             header_timeout: read.duration("limits.header_timeout", 60 * second, timeouts.clone()),
@@ -226,7 +249,20 @@ impl Config {
         if !settings.mistakes.is_empty() {
             return Err(ConfigError { mistakes: settings.mistakes });
         }
-        Ok(Config { listen, drain_timeout, log, tls, allowed_origins, limits, databases: read_databases })
+        Ok(Config {
+            listen,
+            drain_delay,
+            drain_timeout,
+            log,
+            log_format,
+            log_requests,
+            metrics,
+            tls,
+            allowed_origins,
+            compression,
+            limits,
+            databases: read_databases,
+        })
     }
 }
 

@@ -11,13 +11,21 @@ use super::value::Value;
 /// The keys that stand once, dotted.
 pub(crate) const GLOBAL_KEYS: &[&str] = &[
     "listen",
+    "drain_delay",
     "drain_timeout",
     "log",
+    "log_format",
+    "log_requests",
+    "metrics.listen",
+    "metrics.token",
+    "compression.codings",
+    "compression.least_bytes",
     "tls.certificate",
     "tls.key",
     "cors.allowed_origins",
     "limits.request_bytes",
     "limits.row_bytes",
+    "limits.response_bytes",
     "limits.header_bytes",
     "limits.headers",
     "limits.header_timeout",
@@ -38,7 +46,20 @@ pub(crate) const DATABASE_KEYS: &[&str] = &[
 ];
 
 /// What stands at the top of a file.
-const TOP: &[&str] = &["listen", "drain_timeout", "log", "tls", "cors", "limits", "databases"];
+const TOP: &[&str] = &[
+    "listen",
+    "drain_delay",
+    "drain_timeout",
+    "log",
+    "log_format",
+    "log_requests",
+    "metrics",
+    "tls",
+    "cors",
+    "compression",
+    "limits",
+    "databases",
+];
 
 /// A value and where it was set.
 #[derive(Clone, Debug)]
@@ -81,12 +102,15 @@ impl Settings {
                         self.database(name.get_ref(), options, &source);
                     }
                 }
-                (section @ ("tls" | "cors" | "limits"), DeValue::Table(table)) => {
+                (
+                    section @ ("metrics" | "tls" | "cors" | "compression" | "limits"),
+                    DeValue::Table(table),
+                ) => {
                     for (key, value) in entries(table) {
                         self.global(&format!("{section}.{}", key.get_ref()), value, source(key.span().start));
                     }
                 }
-                (section @ ("tls" | "cors" | "limits" | "databases"), _) => {
+                (section @ ("metrics" | "tls" | "cors" | "compression" | "limits" | "databases"), _) => {
                     self.mistake(at, section, format!("a table is expected: [{section}]"));
                 }
                 (key, _) if !TOP.contains(&key) => {

@@ -13,8 +13,8 @@ use onetrip_wire::problem::Code;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Sleep, sleep};
 
+use super::record::Record;
 use crate::failure::Failure;
-use crate::server::InFlight;
 
 /// Reads a request body.
 ///
@@ -87,7 +87,7 @@ pub(super) async fn discard(mut body: Incoming) {
 pub(crate) struct Answer {
     content: Content,
     // The request is in flight until its answer is given away.
-    _in_flight: Option<InFlight>,
+    record: Option<Record>,
 }
 
 enum Content {
@@ -127,16 +127,20 @@ impl From<Infallible> for Cut {
 
 impl Answer {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Answer {
-        Answer { content: Content::Whole(bytes.into()), _in_flight: None }
+        Answer { content: Content::Whole(bytes.into()), record: None }
     }
 
     /// An answer that is complete only when `rest` has brought its last piece.
     pub(super) fn streamed(first: Bytes, rest: Receiver<Piece>) -> Answer {
-        Answer { content: Content::Streamed { first, rest }, _in_flight: None }
+        Answer { content: Content::Streamed { first, rest }, record: None }
     }
 
-    pub(super) fn in_flight(mut self, in_flight: InFlight) -> Answer {
-        self._in_flight = Some(in_flight);
+    /// Keeps the record of the request until the answer is given away.
+    pub(super) fn recorded(mut self, mut record: Record) -> Answer {
+        if let Content::Whole(_) = self.content {
+            record.answered();
+        }
+        self.record = Some(record);
         self
     }
 }
@@ -169,6 +173,12 @@ impl Body for Answer {
                 return Poll::Ready(Some(Err(Cut)));
             }
         };
+        if let Some(record) = &mut this.record {
+            record.sent(bytes.len());
+            if done {
+                record.answered();
+            }
+        }
         if done {
             this.content = Content::Done;
             if bytes.is_empty() {

@@ -9,10 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
 
 use super::lease::{Lease, Pool};
+use super::reach::Reach;
 use super::verifier::VerifierKey;
 use crate::config::DatabaseConfig;
 use crate::credentials::Credentials;
 use crate::failure::Failure;
+use crate::metrics::{DatabaseMetrics, Occupancy};
 use crate::postgres::{Connection, Target};
 
 /// A database that the endpoint serves, with the pools of its roles.
@@ -23,6 +25,8 @@ pub(crate) struct Database {
     logins: Semaphore,
     /// By role. A role gets a pool when PostgreSQL has accepted its password, so strangers cannot fill the map.
     pools: Mutex<HashMap<String, Arc<Pool>>>,
+    metrics: Arc<DatabaseMetrics>,
+    reach: Reach,
 }
 
 /// How long getting a connection took.
@@ -37,14 +41,41 @@ pub(crate) struct Timing {
 impl Database {
     /// # Errors
     /// A text for the operator when TLS cannot be set up.
-    pub(crate) fn new(config: DatabaseConfig, key: Arc<VerifierKey>) -> Result<Database, String> {
+    pub(crate) fn new(
+        config: DatabaseConfig,
+        key: Arc<VerifierKey>,
+        metrics: Arc<DatabaseMetrics>,
+    ) -> Result<Database, String> {
         Ok(Database {
             target: Arc::new(Target::new(&config)?),
             logins: Semaphore::new(usize::try_from(config.concurrent_logins).unwrap_or(1)),
             key,
             pools: Mutex::default(),
+            metrics,
+            reach: Reach::default(),
             config,
         })
+    }
+
+    pub(crate) fn config(&self) -> &DatabaseConfig {
+        &self.config
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<DatabaseMetrics> {
+        &self.metrics
+    }
+
+    /// Whether the server can be reached, as of no longer ago than seconds. `name` is for the log.
+    pub(crate) async fn is_reachable(&self, name: &str) -> bool {
+        self.reach.is_reachable(name, &self.target).await
+    }
+
+    /// What the pools hold now.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let pools = self.pools();
+        let idle = pools.values().map(|pool| pool.idle_count()).sum();
+        let size = usize::try_from(self.config.pool_size).unwrap_or(usize::MAX);
+        Occupancy { pools: pools.len(), idle, most: pools.len().saturating_mul(size) }
     }
 
     /// A connection that is logged in as the role of `credentials`. The password is one that PostgreSQL has accepted:
@@ -109,6 +140,13 @@ impl Database {
         }
     }
 
+    /// Closes all connections that wait for a request; those in use close with their last one.
+    pub(crate) fn close_idle(&self) {
+        for pool in std::mem::take(&mut *self.pools()).into_values() {
+            pool.close_idle();
+        }
+    }
+
     /// How often [`reap`](Self::reap) is worth a look.
     pub(crate) fn reap_interval(&self) -> Duration {
         let shortest = self.config.idle_timeout.min(self.config.max_lifetime);
@@ -142,7 +180,7 @@ impl Database {
     }
 
     fn leased(&self, connection: Connection, pool: &Arc<Pool>, seat: OwnedSemaphorePermit) -> Lease {
-        Lease::new(connection, pool.clone(), self.target.clone(), seat)
+        Lease::new(connection, pool.clone(), self.target.clone(), seat, self.metrics.clone())
     }
 
     async fn seat(
@@ -192,10 +230,15 @@ impl Database {
     async fn login(&self, credentials: &Credentials, timing: &mut Timing) -> Result<Connection, Failure> {
         let started = Instant::now();
         let connection = self.target.login(credentials).await;
-        timing.connect += started.elapsed();
+        let taken = started.elapsed();
+        timing.connect += taken;
+        self.metrics.connect.observe(taken);
         match &connection {
             Ok(_) => tracing::debug!(role = credentials.role(), "connected to PostgreSQL"),
-            Err(error) => tracing::debug!(role = credentials.role(), ?error, "not connected to PostgreSQL"),
+            Err(error) => {
+                self.metrics.failed_logins.add(1);
+                tracing::debug!(role = credentials.role(), ?error, "not connected to PostgreSQL");
+            }
         }
         Ok(connection?)
     }
@@ -226,7 +269,7 @@ mod tests {
         let url = format!("postgresql://127.0.0.1:{}/postgres?sslmode=disable", postgres.port());
         let config = Config::from_toml(&format!("[databases.app]\nurl = '{url}'\npool_size = 1")).unwrap();
         let key = Arc::new(VerifierKey::generate().unwrap());
-        let database = Database::new(config.databases["app"].clone(), key).unwrap();
+        let database = Database::new(config.databases["app"].clone(), key, Arc::default()).unwrap();
         let owner = credentials(postgres.superuser(), postgres.password());
         let mut timing = Timing::default();
 

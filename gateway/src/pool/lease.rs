@@ -8,6 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::verifier::Proof;
+use crate::metrics::DatabaseMetrics;
 use crate::postgres::{Connection, Target};
 
 /// The connections of one role to one database. Open ones are either idle here or out on a [`Lease`], and never more
@@ -76,6 +77,14 @@ impl Pool {
         }
     }
 
+    pub(super) fn close_idle(&self) {
+        self.state().idle.clear();
+    }
+
+    pub(super) fn idle_count(&self) -> usize {
+        self.state().idle.len()
+    }
+
     /// Closes idle connections for which there is no seat.
     pub(super) fn trim(&self) {
         let mut state = self.state();
@@ -131,6 +140,16 @@ pub(crate) struct Lease {
     target: Arc<Target>,
     returning: Option<Returning>,
     seat: OwnedSemaphorePermit,
+    _in_use: InUse,
+}
+
+/// Counts a connection while it is out.
+struct InUse(Arc<DatabaseMetrics>);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.in_use.add(-1);
+    }
 }
 
 impl Lease {
@@ -139,8 +158,10 @@ impl Lease {
         pool: Arc<Pool>,
         target: Arc<Target>,
         seat: OwnedSemaphorePermit,
+        metrics: Arc<DatabaseMetrics>,
     ) -> Lease {
-        Lease { connection, pool, target, returning: None, seat }
+        metrics.in_use.add(1);
+        Lease { connection, pool, target, returning: None, seat, _in_use: InUse(metrics) }
     }
 
     pub(crate) fn connection(&mut self) -> &mut Connection {

@@ -2,6 +2,7 @@
 
 mod database;
 mod lease;
+mod reach;
 mod verifier;
 
 pub(crate) use database::{Database, Timing};

@@ -4,6 +4,8 @@
 //! the answer off before it looks at the reset, so the client does not wait for it; the connection goes back to its
 //! pool when the reset has been confirmed.
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes};
 use onetrip_wire::backend::{self, ErrorResponse, TransactionStatus, tag};
 use onetrip_wire::encoder::Encoder;
@@ -12,6 +14,8 @@ use onetrip_wire::{Error, Kind, Limits};
 
 use super::reset;
 use crate::codec::Pipeline;
+use crate::config;
+use crate::metrics::DatabaseMetrics;
 use crate::pool::Lease;
 
 /// A part of an answer has about this many bytes.
@@ -56,13 +60,26 @@ pub(crate) struct Exchange {
     status: TransactionStatus,
     /// Nothing more comes after what is ready.
     end: Option<End>,
+    /// How many bytes of rows the answer may have, and how many it has.
+    response_limit: u64,
+    row_bytes: u64,
+    metrics: Arc<DatabaseMetrics>,
+    summary: Summary,
+}
+
+/// What an answer has held so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) rows: u64,
+    /// The SQLSTATE of the first error.
+    pub(crate) sqlstate: Option<String>,
 }
 
 /// How an exchange ends before its answer is complete.
 enum End {
     Fatal(ErrorResponse),
     Closed,
-    RowTooLarge,
+    TooLarge,
     /// Whatever it was, it is said.
     Over,
 }
@@ -78,12 +95,18 @@ enum Scan {
     Full,
     Answered,
     CopyIn,
+    TooLarge(String),
     Over,
 }
 
 impl Exchange {
     /// Starts `pipeline` on the connection of `lease`.
-    pub(crate) fn new(mut lease: Lease, pipeline: &Pipeline, row_bytes: usize) -> Exchange {
+    pub(crate) fn new(
+        mut lease: Lease,
+        pipeline: &Pipeline,
+        limits: &config::Limits,
+        metrics: Arc<DatabaseMetrics>,
+    ) -> Exchange {
         let mut flight = Vec::with_capacity(pipeline.frames.len() + reset::FRAMES.len());
         flight.extend_from_slice(&pipeline.frames);
         flight.extend_from_slice(reset::FRAMES);
@@ -97,7 +120,7 @@ impl Exchange {
                     ready: Vec::new(),
                 },
             },
-            limits: Limits::default().frame_bytes(row_bytes),
+            limits: Limits::default().frame_bytes(limits.row_bytes),
             groups_left: pipeline.groups,
             scanned: 0,
             statement_end: false,
@@ -106,7 +129,16 @@ impl Exchange {
             script: pipeline.script,
             status: TransactionStatus::Idle,
             end: None,
+            response_limit: limits.response_bytes.unwrap_or(u64::MAX),
+            row_bytes: 0,
+            metrics,
+            summary: Summary::default(),
         }
+    }
+
+    /// What the answer has held so far.
+    pub(crate) fn summary(&self) -> Summary {
+        self.summary.clone()
     }
 
     /// The next part: when about 64 KiB are ready, when PostgreSQL has nothing more to read after a statement's end,
@@ -130,6 +162,7 @@ impl Exchange {
                         self.lease = None;
                         return Ok(Part::Last(last));
                     }
+                    Scan::TooLarge(message) => self.refuse_rows(&message).map_err(Broken::Protocol)?,
                     Scan::NeedMore | Scan::Over => {}
                 }
             }
@@ -137,7 +170,7 @@ impl Exchange {
                 None => {}
                 Some(End::Over) => return Err(self.broken(None)),
                 // What the encoder holds back to the end has the error in it.
-                Some(End::RowTooLarge) => {
+                Some(End::TooLarge) => {
                     self.end = Some(End::Over);
                     self.delivered = true;
                     return Ok(Part::More(self.take_all()));
@@ -240,10 +273,22 @@ impl Exchange {
             let rest = incoming.get(at..).unwrap_or_default();
             let header = match frame::peek(rest, &self.limits) {
                 Ok(header) => header,
-                Err(error) if error.kind() == Kind::TooLarge && is_row(rest) => break Scan::Over,
+                Err(error) if error.kind() == Kind::TooLarge && is_row(rest) => {
+                    break Scan::TooLarge(format!(
+                        "a row is over the endpoint's limit of {} bytes (limits.row_bytes)",
+                        self.limits.frame_bytes
+                    ));
+                }
                 Err(error) => return Err(error),
             };
             let Some((tag, len)) = header else { break Scan::NeedMore };
+            let row_bytes = if is_row(rest) { u64::try_from(len).unwrap_or(u64::MAX) } else { 0 };
+            if row_bytes > self.response_limit.saturating_sub(self.row_bytes) {
+                break Scan::TooLarge(format!(
+                    "the rows of the answer are over the endpoint's limit of {} bytes (limits.response_bytes)",
+                    self.response_limit
+                ));
+            }
             let Some(whole) = rest.get(..len) else {
                 let missing = len - rest.len();
                 incoming.reserve(missing.min(PART_BYTES));
@@ -262,9 +307,17 @@ impl Exchange {
                     self.status = TransactionStatus::parse(body)?;
                     self.groups_left = self.groups_left.saturating_sub(1);
                 }
+                tag::DATA_ROW | tag::COPY_DATA => {
+                    self.summary.rows += 1;
+                    self.row_bytes += row_bytes;
+                }
                 tag::ERROR => {
                     // Lossy, for the request may have changed client_encoding.
                     let error = ErrorResponse::parse(String::from_utf8_lossy(body).as_bytes())?;
+                    self.metrics.sql_error(error.code());
+                    if self.summary.sqlstate.is_none() {
+                        self.summary.sqlstate = Some(error.code().to_owned());
+                    }
                     if matches!(error.severity(), "FATAL" | "PANIC") {
                         self.end = Some(End::Fatal(error));
                     }
@@ -296,19 +349,15 @@ impl Exchange {
             Output::Frames => self.scanned = at,
             Output::Encoded { .. } => incoming.advance(at),
         }
-        if matches!(result, Scan::Over) && self.end.is_none() {
-            self.end = Some(End::RowTooLarge);
-            let message = format!(
-                "a row is over the endpoint's limit of {} bytes (limits.row_bytes)",
-                self.limits.frame_bytes
-            );
-            self.say(&[error_frame(
-                "54000",
-                &message,
-                "Ask for less of the value, for example with substring().",
-            )])?;
-        }
         Ok(result)
+    }
+
+    /// Ends an answer whose rows are over a limit with an error in the place of the row.
+    fn refuse_rows(&mut self, message: &str) -> Result<(), Error> {
+        self.end = Some(End::TooLarge);
+        self.summary.sqlstate.get_or_insert_with(|| "54000".to_owned());
+        let hint = "Ask for less: fewer rows with LIMIT, or less of a value with substring().";
+        self.say(&[error_frame("54000", message, hint)])
     }
 
     /// Answers a COPY FROM STDIN, which has no place in a request: its own group and all later ones fail. That is

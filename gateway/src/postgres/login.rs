@@ -51,6 +51,20 @@ pub(crate) enum LoginError {
     NotAsked,
 }
 
+impl LoginError {
+    /// What went wrong, for the log.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            LoginError::Unreachable(cause) => cause.clone(),
+            LoginError::Refused(error) | LoginError::PasswordRefused(error) => {
+                format!("{} ({})", error.message(), error.code())
+            }
+            LoginError::Method(text) => (*text).to_owned(),
+            LoginError::NotAsked => "the server did not ask for the password".to_owned(),
+        }
+    }
+}
+
 impl From<io::Error> for LoginError {
     fn from(error: io::Error) -> LoginError {
         LoginError::Unreachable(error.to_string())
@@ -114,7 +128,7 @@ impl Target {
     }
 
     /// A stream on which the startup message can be sent.
-    async fn open(&self) -> Result<Stream, LoginError> {
+    pub(super) async fn open(&self) -> Result<Stream, LoginError> {
         let mut tcp = match &self.host {
             Host::Tcp(host) => TcpStream::connect((host.as_str(), self.port)).await?,
             #[cfg(unix)]

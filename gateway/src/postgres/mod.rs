@@ -3,10 +3,11 @@
 mod connection;
 mod exchange;
 mod login;
+mod probe;
 mod reset;
 mod stream;
 mod tls;
 
 pub(crate) use connection::Connection;
-pub(crate) use exchange::{Broken, Exchange, Part};
+pub(crate) use exchange::{Broken, Exchange, Part, Summary};
 pub(crate) use login::{LoginError, Target};

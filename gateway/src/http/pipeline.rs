@@ -1,0 +1,250 @@
+//! `POST /v1/{database}/pipeline`: a pipeline to PostgreSQL, and its answer as it comes.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use onetrip_wire::problem::Code;
+use onetrip_wire::representation::Representation;
+use tokio::sync::mpsc::Sender;
+
+use super::body::{self, Answer, Piece};
+use super::compression::{self, Compressor};
+use super::record::{Ending, Record};
+use crate::codec::{Format, Pipeline};
+use crate::config::{Coding, Compression, Config};
+use crate::credentials::Credentials;
+use crate::failure::Failure;
+use crate::pool::{Database, Timing};
+use crate::postgres::{Broken, Exchange, Part};
+use crate::server::{Phase, Served, Shared};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Parts of an answer that wait for the client: with the one in work about 256 KiB.
+const PARTS_WAITING: usize = 3;
+
+/// How often a request is sent again to PostgreSQL when it is certain that nothing of it was executed.
+const ATTEMPTS: usize = 3;
+
+pub(super) async fn answer(
+    shared: &Shared,
+    served: &Served,
+    name: String,
+    head: &Parts,
+    body: &mut Incoming,
+    record: &mut Record,
+) -> Result<Response<Answer>, Failure> {
+    let database = served.databases.get(&name).ok_or_else(|| {
+        let detail = "the endpoint's configuration has no database of the name in the path";
+        Failure::new(Code::UnknownDatabase, detail)
+    })?;
+    record.database(name, database.metrics().clone());
+    if shared.phase() == Phase::Draining {
+        let detail =
+            "the endpoint is shutting down; send the request again, to another endpoint or in a moment";
+        return Err(Failure::new(Code::ShuttingDown, detail).retry_after(1));
+    }
+    let (format, representation) = formats(&head.headers)?;
+    let authorization = head.headers.get(header::AUTHORIZATION).ok_or_else(|| {
+        Failure::new(
+            Code::InvalidCredentials,
+            "the request has no Authorization header; send the PostgreSQL role and its password as \
+             Basic base64(role \":\" password)",
+        )
+    })?;
+    let credentials = Credentials::from_header(authorization.as_bytes())
+        .map_err(|detail| Failure::new(Code::InvalidCredentials, detail))?;
+    record.role(credentials.role());
+    let limits = &served.config.limits;
+    let body = body::read(body, limits.request_bytes, limits.body_timeout).await?;
+    record.request_bytes(body.len());
+    let pipeline = format.decode(body, representation)?;
+    let coding = compression::negotiate(&head.headers, &served.config.compression.codings);
+    execute(database, &credentials, &pipeline, coding, &served.config, record).await
+}
+
+/// How the request is written, and how its answer is to be.
+fn formats(headers: &HeaderMap) -> Result<(Format, Representation), Failure> {
+    let unsupported = |detail: String| Failure::new(Code::UnsupportedMediaType, detail);
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes() != b"identity") {
+        return Err(unsupported(
+            "the body has a Content-Encoding; send it uncompressed (answers are compressed, by Accept-Encoding)"
+                .to_owned(),
+        ));
+    }
+    let content_type = match headers.get(header::CONTENT_TYPE) {
+        None => None,
+        Some(value) => {
+            Some(value.to_str().map_err(|_| unsupported("the Content-Type is not ASCII".to_owned()))?)
+        }
+    };
+    let format = Format::from_content_type(content_type).map_err(unsupported)?;
+    let mut accept = String::new();
+    for value in headers.get_all(header::ACCEPT) {
+        let value = value.to_str().map_err(|_| Failure::malformed("the Accept header is not ASCII"))?;
+        accept.push_str(if accept.is_empty() { "" } else { "," });
+        accept.push_str(value);
+    }
+    let default = format.default_representation();
+    if accept.trim().is_empty() {
+        return Ok((format, default));
+    }
+    let representation = Representation::negotiate(&accept, default)
+        .map_err(|detail| Failure::new(Code::NotAcceptable, detail))?;
+    Ok((format, representation))
+}
+
+/// Sends a pipeline to PostgreSQL and waits for the first part of its answer.
+async fn execute(
+    database: &Database,
+    credentials: &Credentials,
+    pipeline: &Pipeline,
+    coding: Option<Coding>,
+    config: &Config,
+    record: &mut Record,
+) -> Result<Response<Answer>, Failure> {
+    let (mut timing, mut execute) = (Timing::default(), Duration::ZERO);
+    let begun = begin(database, credentials, pipeline, config, &mut timing, &mut execute).await;
+    record.timing(timing, execute);
+    let (mut exchange, first) = begun?;
+    let (answer, coded) = match first {
+        Part::Last(bytes) => {
+            record.summary(exchange.summary());
+            tokio::spawn(exchange.finish());
+            let (bytes, coded) = compress_whole(bytes, coding, &config.compression).await;
+            (Answer::whole(bytes), coded)
+        }
+        Part::More(first) => {
+            let mut compressor = coding.map(Compressor::new);
+            let first = compressed(first, compressor.as_mut(), false).await;
+            let (sender, receiver) = tokio::sync::mpsc::channel(PARTS_WAITING);
+            let (send_timeout, ending) = (config.limits.send_timeout, record.ending());
+            tokio::spawn(async move {
+                let streamed = stream(&mut exchange, &sender, compressor, send_timeout).await;
+                // Set once, here: the answer's end may be looked at as soon as the sender is gone.
+                let _ = ending.set(Ending { summary: exchange.summary(), cut: streamed.err() });
+                drop(sender);
+                if streamed.is_ok() {
+                    exchange.finish().await;
+                }
+            });
+            (Answer::streamed(first, receiver), coding)
+        }
+    };
+    let mut response = Response::new(answer);
+    let headers = response.headers_mut();
+    let media_type = HeaderValue::from_static(pipeline.representation.media_type());
+    headers.insert(header::CONTENT_TYPE, media_type);
+    if let Some(coding) = coded {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    if !config.compression.codings.is_empty() {
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if let Ok(value) = HeaderValue::from_str(&server_timing(&timing, execute)) {
+        headers.insert(SERVER_TIMING, value);
+    }
+    Ok(response)
+}
+
+async fn begin(
+    database: &Database,
+    credentials: &Credentials,
+    pipeline: &Pipeline,
+    config: &Config,
+    timing: &mut Timing,
+    execute: &mut Duration,
+) -> Result<(Exchange, Part), Failure> {
+    let metrics = database.metrics();
+    let mut attempt = 1;
+    loop {
+        let waiting = metrics.waiting.one();
+        let lease = database.lease(credentials, timing).await?;
+        drop(waiting);
+        let started = Instant::now();
+        let mut exchange = Exchange::new(lease, pipeline, &config.limits, metrics.clone());
+        let first = exchange.next().await;
+        *execute = started.elapsed();
+        match first {
+            Ok(part) => return Ok((exchange, part)),
+            Err(Broken::Unsent { .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(broken) => return Err(broken.into()),
+        }
+    }
+}
+
+/// Compresses an answer that is complete, where it becomes smaller by that.
+async fn compress_whole(
+    bytes: Bytes,
+    coding: Option<Coding>,
+    compression: &Compression,
+) -> (Bytes, Option<Coding>) {
+    let Some(coding) = coding.filter(|_| bytes.len() >= compression.least_bytes) else {
+        return (bytes, None);
+    };
+    let smaller = compressed(bytes.clone(), Some(&mut Compressor::new(coding)), true).await;
+    if smaller.len() < bytes.len() { (smaller, Some(coding)) } else { (bytes, None) }
+}
+
+/// A part of an answer in its coding, so that a reader who has it can read all of it.
+async fn compressed(bytes: Bytes, compressor: Option<&mut Compressor>, last: bool) -> Bytes {
+    let Some(compressor) = compressor else { return bytes };
+    for (index, slice) in bytes.chunks(compression::SLICE_BYTES).enumerate() {
+        if index > 0 {
+            // A part with a large row in it must not keep others from this thread for long.
+            tokio::task::yield_now().await;
+        }
+        compressor.write(slice);
+    }
+    Bytes::from(if last { compressor.finish() } else { compressor.flush() })
+}
+
+/// Gives the rest of an answer to the client, no faster than it takes it.
+async fn stream(
+    exchange: &mut Exchange,
+    sender: &Sender<Piece>,
+    mut compressor: Option<Compressor>,
+    send_timeout: Duration,
+) -> Result<(), &'static str> {
+    const GONE: &str = "the client went away";
+    loop {
+        let part = tokio::select! {
+            part = exchange.next() => part,
+            () = sender.closed() => return Err(GONE),
+        };
+        let (bytes, last) = match part {
+            Ok(Part::More(bytes)) => (bytes, false),
+            Ok(Part::Last(bytes)) => (bytes, true),
+            Err(Broken::Protocol(_)) => return Err("PostgreSQL's answer could not be read"),
+            Err(Broken::Lost { .. } | Broken::Unsent { .. }) => {
+                return Err("PostgreSQL closed the connection");
+            }
+        };
+        let bytes = compressed(bytes, compressor.as_mut(), last).await;
+        let piece = if last { Piece::Last(bytes) } else { Piece::More(bytes) };
+        match tokio::time::timeout(send_timeout, sender.send(piece)).await {
+            Ok(Ok(())) if last => return Ok(()),
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(GONE),
+            Err(_) => return Err("the client took nothing for longer than limits.send_timeout"),
+        }
+    }
+}
+
+fn server_timing(timing: &Timing, execute: Duration) -> String {
+    let mut text = String::with_capacity(64);
+    for (index, (name, duration)) in
+        [("queue", timing.queue), ("connect", timing.connect), ("execute", execute)].into_iter().enumerate()
+    {
+        let separator = if index > 0 { ", " } else { "" };
+        let micros = duration.as_micros();
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{separator}{name};dur={}.{:03}", micros / 1000, micros % 1000);
+    }
+    text
+}
