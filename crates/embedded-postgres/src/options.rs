@@ -1,6 +1,6 @@
 //! How a server is set up: everything a caller may choose.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use crate::error::{Error, Kind};
 
@@ -8,8 +8,14 @@ use crate::error::{Error, Kind};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// The superuser's password. Default: 32 random hexadecimal digits.
+    /// The superuser's password. Default: 32 random hexadecimal digits. Kept data keep the password that they were
+    /// created with.
     pub password: Option<String>,
+    /// A directory whose data are kept when the server stops, and found again by the next start. It is made when it is
+    /// not there; in it are the server's log and the superuser's password, too. Default: none, the data go with the server.
+    pub data_directory: Option<PathBuf>,
+    /// The port to take if it is free. Default: the one of the last time, of kept data, or else any that is free.
+    pub port: Option<u16>,
     /// Whether a commit reaches the disk. Default: [`Durability::Full`].
     pub durability: Durability,
     /// How many connections the server takes at once. Default: 100.
@@ -44,6 +50,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             password: None,
+            data_directory: None,
+            port: None,
             durability: Durability::Full,
             max_connections: 100,
             tls: None,
@@ -62,6 +70,18 @@ impl Options {
     /// Sets the superuser's password.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// Keeps the data in this directory.
+    pub fn data_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.data_directory = Some(directory.into());
+        self
+    }
+
+    /// Sets the port to take if it is free.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
         self
     }
 
@@ -95,7 +115,7 @@ impl Options {
         self
     }
 
-    /// The text of these options for the end of `postgresql.conf`.
+    /// The text of these options for a file that `postgresql.conf` includes.
     ///
     /// # Errors
     /// [`Kind::InvalidOption`] when a name or a value cannot stand in that file.
@@ -118,7 +138,7 @@ impl Options {
         }
         settings.extend(self.settings.iter().map(|(name, value)| (name.as_str(), value.clone())));
 
-        let mut text = String::from("\n# set by the process that started this server\n");
+        let mut text = String::from("# written by the process that starts this server, at each start\n");
         for (name, value) in settings {
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.') {
                 return Err(Error::new(
@@ -142,6 +162,8 @@ impl fmt::Debug for Options {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Options")
+            .field("data_directory", &self.data_directory)
+            .field("port", &self.port)
             .field("durability", &self.durability)
             .field("max_connections", &self.max_connections)
             .field("tls", &self.tls)

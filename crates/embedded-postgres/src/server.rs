@@ -9,15 +9,17 @@ use std::{
 };
 
 use crate::{
-    account::{Account, create_private_directory, write_private_file},
+    account::{Account, write_private_file},
     error::{Error, Kind, tail},
-    installation::Installation,
-    options::Options,
+    installation::{Installation, PACKAGE_VERSION},
+    options::{Durability, Options},
+    place::Place,
 };
 
 /// A running PostgreSQL server on a loopback port of its own, with a data directory of its own.
 ///
-/// Dropping it stops the server and removes the data. When the process ends without dropping it (a static, an
+/// Dropping it stops the server and removes the data, unless they are kept in a
+/// [`data_directory`](Options::data_directory). When the process ends without dropping it (a static, an
 /// abort, SIGKILL), a small supervising shell notices the closed pipe and does the same.
 pub struct Postgres {
     account: Account,
@@ -38,42 +40,56 @@ pub enum Shutdown {
 }
 
 impl Postgres {
-    /// Creates a database cluster and starts a server on it; returns when the server accepts connections.
+    /// Creates a database cluster, or finds the one that was kept, and starts a server on it; returns when the server
+    /// accepts connections.
     ///
-    /// Takes about a second. The cluster is UTF-8 with the collation C.UTF-8, so that results do not depend on
+    /// Takes about a second, and a fraction of it with kept data. The cluster is UTF-8 with the collation C.UTF-8, so that results do not depend on
     /// the machine's locales.
     ///
     /// # Errors
     /// [`Kind::InvalidOption`], [`Kind::NoUnprivilegedUser`], [`Kind::Server`] with the end of the server's log,
-    /// [`Kind::Io`].
+    /// [`Kind::InUse`], [`Kind::Io`].
     pub fn start(installation: &Installation, options: Options) -> Result<Self, Error> {
         let configuration = options.configuration()?;
         let account = Account::choose()?;
         let installation = installation.reachable(account)?;
-        let directory =
-            account.temporary_directory().join(format!("onetrip-postgres-data-{}", random_hex(8)?));
-        create_private_directory(&directory).map_err(|error| Error::io("creating", &directory, error))?;
-        account.own(&directory)?;
-        let guardian = guard(account, &installation, &directory)?;
-        let password = match &options.password {
-            Some(password) => password.clone(),
-            None => random_hex(16)?,
+        let place = match &options.data_directory {
+            Some(directory) => Place::kept(account, directory)?,
+            None => Place::passing(account)?,
         };
+        let guardian = guard(account, &installation, &place)?;
 
         // From here on dropping this value (on an error, too) cleans up.
-        let mut postgres =
-            Self { account, installation, directory, port: 0, password, guardian: Some(guardian) };
-        postgres.create_cluster(&options, &configuration)?;
-        for attempt in 1.. {
-            postgres.port = free_port()?;
-            match postgres.run_server() {
-                Ok(()) => break,
-                // Between our looking and the server's binding, somebody else has taken the port.
-                Err(_) if attempt < PORT_ATTEMPTS && postgres.log().contains("Address already in use") => {}
-                Err(error) => return Err(error),
-            }
+        let directory = place.directory;
+        let mut postgres = Self {
+            account,
+            installation,
+            directory,
+            port: 0,
+            password: String::new(),
+            guardian: Some(guardian),
+        };
+        postgres.cluster(&options)?;
+        postgres.write(&postgres.directory.join("data/onetrip.conf"), &configuration)?;
+        let mut rules = options.host_based_authentication.join("\n");
+        rules.push('\n');
+        postgres.write(&postgres.directory.join("data/pg_hba.conf"), &rules)?;
+        if let Some(tls) = &options.tls {
+            postgres.write(&postgres.directory.join("data/server.crt"), &tls.certificate_pem)?;
+            postgres.write(&postgres.directory.join("data/server.key"), &tls.key_pem)?;
         }
+        postgres.run_on_some_port(options.port)?;
         Ok(postgres)
+    }
+
+    /// Whether the user that the server runs as can reach a directory of this path, made or yet to be made; for root that
+    /// is another user than this process's.
+    ///
+    /// # Errors
+    /// [`Kind::NoUnprivilegedUser`], [`Kind::Io`].
+    pub fn reaches(directory: &Path) -> Result<bool, Error> {
+        let account = Account::choose()?;
+        Ok(directory.ancestors().find(|path| path.exists()).is_some_and(|path| account.reaches(path)))
     }
 
     /// The address that it listens on.
@@ -108,7 +124,7 @@ impl Postgres {
             .unwrap_or_default()
     }
 
-    /// The file that the server logs to. It is removed together with the data.
+    /// The file that the server logs to. It is removed together with the data, and at the next start with kept data.
     pub fn log_path(&self) -> PathBuf {
         self.directory.join("server.log")
     }
@@ -144,39 +160,82 @@ impl Postgres {
         self.run_server()
     }
 
-    fn create_cluster(&self, options: &Options, configuration: &str) -> Result<(), Error> {
-        let data = self.directory.join("data");
-        let password_file = self.directory.join("password");
+    /// Makes the cluster, or finds the one that is there, and its password.
+    fn cluster(&mut self, options: &Options) -> Result<(), Error> {
+        let (data, password_file) = (self.directory.join("data"), self.directory.join("password"));
+        if data.exists() {
+            let version = data.join("PG_VERSION");
+            let found =
+                fs::read_to_string(&version).map_err(|error| Error::io("reading", &version, error))?;
+            let needed = PACKAGE_VERSION.split('.').next().unwrap_or_default();
+            if found.trim() != needed {
+                return Err(Error::new(
+                    Kind::Server,
+                    format!(
+                        "{} holds data of PostgreSQL {}, and this is PostgreSQL {needed}: choose another directory, \
+                         or bring the data over with pg_dump",
+                        data.display(),
+                        found.trim()
+                    ),
+                ));
+            }
+            let password = fs::read_to_string(&password_file)
+                .map_err(|error| Error::io("reading", &password_file, error))?;
+            self.password = password.trim().to_owned();
+            return Ok(());
+        }
+        self.password = match &options.password {
+            Some(password) => password.clone(),
+            None => random_hex(16)?,
+        };
         self.write(&password_file, &self.password)?;
-        let output = self
-            .account
-            .command(&self.installation.program("initdb"))
-            .args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-sync"])
+        // Under another name until it is whole, for somebody may end us meanwhile.
+        let unfinished = self.directory.join("data.part");
+        let _ = fs::remove_dir_all(&unfinished);
+        let mut initdb = self.account.command(&self.installation.program("initdb"));
+        if options.durability == Durability::None {
+            initdb.arg("--no-sync");
+        }
+        let output = initdb
+            .args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8"])
             .args(["--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"])
             .arg("--pwfile")
             .arg(&password_file)
             .arg("--pgdata")
-            .arg(&data)
+            .arg(&unfinished)
             .stdin(Stdio::null())
             .output()
             .map_err(|error| Error::io("running", &self.installation.program("initdb"), error))?;
-        let _ = fs::remove_file(&password_file);
         if !output.status.success() {
             return Err(Error::program(Kind::Server, "initdb", &output, ""));
         }
+        let configuration = unfinished.join("postgresql.conf");
+        let sample = fs::read_to_string(&configuration)
+            .map_err(|error| Error::io("reading", &configuration, error))?;
+        self.write(&configuration, &format!("{sample}\ninclude_if_exists 'onetrip.conf'\n"))?;
+        fs::rename(&unfinished, &data).map_err(|error| Error::io("renaming", &unfinished, error))
+    }
 
-        let configuration_path = data.join("postgresql.conf");
-        let sample = fs::read_to_string(&configuration_path)
-            .map_err(|error| Error::io("reading", &configuration_path, error))?;
-        self.write(&configuration_path, &format!("{sample}{configuration}"))?;
-        let mut rules = options.host_based_authentication.join("\n");
-        rules.push('\n');
-        self.write(&data.join("pg_hba.conf"), &rules)?;
-        if let Some(tls) = &options.tls {
-            self.write(&data.join("server.crt"), &tls.certificate_pem)?;
-            self.write(&data.join("server.key"), &tls.key_pem)?;
+    fn run_on_some_port(&mut self, wanted: Option<u16>) -> Result<(), Error> {
+        let port_file = self.directory.join("port");
+        let last = fs::read_to_string(&port_file).ok().and_then(|text| text.trim().parse().ok());
+        let _ = fs::remove_file(self.log_path());
+        for attempt in 1.. {
+            let first = if attempt == 1 { wanted.or(last) } else { None };
+            self.port = match first.filter(|port| is_free(*port)) {
+                Some(port) => port,
+                None => free_port()?,
+            };
+            match self.run_server() {
+                Ok(()) => break,
+                // Between our looking and the server's binding, somebody else has taken the port.
+                Err(_) if attempt < PORT_ATTEMPTS && self.log().contains("Address already in use") => {
+                    let _ = fs::remove_file(self.log_path());
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+        self.write(&port_file, &self.port.to_string())
     }
 
     fn run_server(&self) -> Result<(), Error> {
@@ -239,19 +298,27 @@ impl fmt::Debug for Postgres {
     }
 }
 
-/// Starts the shell that outlives us by the time it takes to stop the server and to remove its directory.
+/// Starts the shell that outlives us by the time it takes to stop the server and, unless its data are kept, to remove
+/// its directory.
 ///
 /// It waits for the end of its standard input, a pipe whose other end only this process holds: the kernel closes
-/// it however this process ends.
-fn guard(account: Account, installation: &Installation, directory: &Path) -> Result<Child, Error> {
+/// it however this process ends. Its standard output is the lock, which so is held until the server is gone.
+fn guard(account: Account, installation: &Installation, place: &Place) -> Result<Child, Error> {
     let shell = Path::new("/bin/sh");
+    let (mode, lock) = match &place.lock {
+        Some(lock) => {
+            ("fast", Stdio::from(lock.try_clone().map_err(|error| Error::io("opening", shell, error))?))
+        }
+        None => ("immediate", Stdio::null()),
+    };
     account
         .command(shell)
         .args(["-c", GUARDIAN, "onetrip-postgres-guardian"])
         .arg(installation.program("pg_ctl"))
-        .arg(directory)
+        .arg(&place.directory)
+        .arg(mode)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(lock)
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| Error::io("running", shell, error))
@@ -263,6 +330,10 @@ fn free_port() -> Result<u16, Error> {
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(|error| Error::io("binding a port on", Path::new("127.0.0.1"), error))
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// Random bytes from the operating system as hexadecimal digits.
@@ -280,6 +351,8 @@ const PORT_ATTEMPTS: u32 = 5;
 const GUARDIAN: &str = r#"
 while read -r line; do :; done
 if [ -e "$2/starting" ]; then sleep 1; fi
-if [ -e "$2/data/postmaster.pid" ]; then "$1" stop --silent --mode immediate --timeout 20 --pgdata "$2/data"; fi
-rm -rf "$2"
+if [ -e "$2/data/postmaster.pid" ]; then
+    "$1" stop --silent --mode "$3" --timeout 60 --pgdata "$2/data" >/dev/null
+fi
+if [ "$3" = immediate ]; then rm -rf "$2"; fi
 "#;

@@ -103,12 +103,80 @@ fn nothing_is_left_when_the_starting_process_is_killed() {
 /// Not a test of its own: the test above runs it as another process and kills that.
 #[test]
 fn the_process_that_is_killed() {
-    if std::env::var_os(OWNER).is_none() {
-        return;
+    let Some(kept) = std::env::var_os(OWNER) else { return };
+    let mut options = Options::for_tests();
+    if kept != "1" {
+        options = options.data_directory(kept);
     }
-    let postgres = Postgres::start(&installation(), Options::for_tests()).unwrap();
+    let postgres = Postgres::start(&installation(), options).unwrap();
     println!("server: {} {}", postgres.port(), postgres.log_path().parent().unwrap().display());
     let _ = std::io::stdin().read(&mut [0]);
 }
 
+/// `1`, or the directory of the data to keep.
 const OWNER: &str = "ONETRIP_TEST_IS_OWNER";
+
+/// A directory that every user can reach, gone with the test.
+struct Kept(PathBuf);
+
+impl Kept {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("onetrip-kept-{name}-{}", std::process::id())))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn kept_data_are_found_again_on_the_same_port_and_by_one_server_at_a_time() {
+    let kept = Kept::new("data");
+    let options = || Options::for_tests().data_directory(&kept.0);
+    let first = Postgres::start(&installation(), options()).unwrap();
+    let (port, password) = (first.port(), first.password().to_owned());
+    let identifier = || std::fs::read(kept.0.join("data/global/pg_control")).unwrap()[..8].to_vec();
+    let created = identifier();
+    let error = Postgres::start(&installation(), options()).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse);
+    assert!(error.to_string().contains("another process runs a server on these data"), "{error}");
+    assert_eq!(greeting(port), AUTHENTICATION_SASL, "the first one goes on");
+    drop(first);
+    assert_eq!(greeting(port), None);
+
+    let second = Postgres::start(&installation(), options().setting("log_connections", "all")).unwrap();
+    assert_eq!((second.port(), second.password()), (port, password.as_str()));
+    assert_eq!(identifier(), created);
+    assert_eq!(greeting(port), AUTHENTICATION_SASL);
+    assert!(second.log().contains("connection received"), "options count for kept data: {}", second.log());
+    drop(second);
+
+    std::fs::write(kept.0.join("data/PG_VERSION"), "9\n").unwrap();
+    let error = Postgres::start(&installation(), options()).unwrap_err().to_string();
+    assert!(error.contains("holds data of PostgreSQL 9, and this is PostgreSQL"), "{error}");
+}
+
+#[test]
+fn kept_data_outlive_an_owner_that_is_killed() {
+    let kept = Kept::new("killed");
+    let mut owner = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_process_that_is_killed", "--nocapture"])
+        .env(OWNER, &kept.0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let line = lines.find_map(|line| line.unwrap().split_once("server: ").map(|(_, rest)| rest.to_owned()));
+    let port: u16 = line.unwrap().split_once(' ').unwrap().0.parse().unwrap();
+    owner.kill().unwrap(); // SIGKILL
+    owner.wait().unwrap();
+
+    // It waits for the old server to stop.
+    let postgres =
+        Postgres::start(&installation(), Options::for_tests().data_directory(&kept.0).port(port)).unwrap();
+    assert_eq!((postgres.port(), greeting(port)), (port, AUTHENTICATION_SASL));
+    assert!(!postgres.log().contains("not properly shut down"), "{}", postgres.log());
+}
