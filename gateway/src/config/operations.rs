@@ -64,7 +64,7 @@ impl fmt::Debug for Token {
 pub struct Compression {
     /// What a client may choose, the one that it gets if it likes several equally first. Empty: nothing is compressed.
     pub codings: Vec<Coding>,
-    /// Answers that are complete at once and smaller are sent as they are. Default: 1 KiB, up to 1 GiB.
+    /// Answers that are complete at once and smaller are sent as they are. Default: 4 KiB, up to 1 GiB.
     pub least_bytes: usize,
 }
 
@@ -144,5 +144,5 @@ pub(super) fn compression(read: &mut Reader<'_>) -> Compression {
         }
         Ok(codings)
     });
-    Compression { codings, least_bytes: read.bytes("compression.least_bytes", 1 << 10, 0..=1 << 30) }
+    Compression { codings, least_bytes: read.bytes("compression.least_bytes", 4 << 10, 0..=1 << 30) }
 }

@@ -49,12 +49,43 @@ pub(super) fn is_preflight(head: &Parts) -> bool {
         && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
+/// Whether an origin is the known one, whose port may be `*`: any, and the scheme's own that is left out.
+fn matches(known: &[u8], origin: &[u8]) -> bool {
+    let Some(host) = known.strip_suffix(b":*") else { return known == origin };
+    origin.strip_prefix(host).is_some_and(|port| match port {
+        [] => true,
+        [b':', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    })
+}
+
 fn allowed_origin(allowed: &AllowedOrigins, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
     let origin = origin?;
     match allowed {
         AllowedOrigins::Any => Some(HeaderValue::from_static("*")),
         AllowedOrigins::List(list) => {
-            list.iter().any(|known| known.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+            list.iter().any(|known| matches(known.as_bytes(), origin.as_bytes())).then(|| origin.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_a_port_and_nothing_else() {
+        for (known, origin, expected) in [
+            ("http://localhost:*", "http://localhost:3000", true),
+            ("http://localhost:*", "http://localhost", true),
+            ("http://localhost:*", "http://localhost:", false),
+            ("http://localhost:*", "http://localhost.evil.example", false),
+            ("http://localhost:*", "http://localhost:1.evil.example", false),
+            ("http://localhost:*", "https://localhost:3000", false),
+            ("http://localhost:3000", "http://localhost:3000", true),
+            ("http://localhost:3000", "http://localhost:30000", false),
+        ] {
+            assert_eq!(matches(known.as_bytes(), origin.as_bytes()), expected, "{known} {origin}");
         }
     }
 }

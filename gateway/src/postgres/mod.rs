@@ -5,9 +5,11 @@ mod exchange;
 mod login;
 mod probe;
 mod reset;
+mod script;
 mod stream;
 mod tls;
 
 pub(crate) use connection::Connection;
 pub(crate) use exchange::{Broken, Exchange, Part, Summary};
 pub(crate) use login::{LoginError, Target};
+pub(crate) use script::ScriptError;

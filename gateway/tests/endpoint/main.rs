@@ -7,11 +7,15 @@
 
 mod answers;
 mod authentication;
+mod compression;
+mod development;
 mod faults;
 mod http;
 mod isolation;
+mod operators;
 mod pool;
 mod program;
+mod reload;
 mod shutdown;
 mod streaming;
 mod support;

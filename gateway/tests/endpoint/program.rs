@@ -1,6 +1,7 @@
 //! The program itself: flags, environment, file, messages, signals.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::{Caller, basic, postgres};
@@ -30,10 +31,39 @@ impl Running {
         Running { child, log, first }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        let (_, rest) = self.first.split_once("://").unwrap_or_else(|| panic!("{}", self.first));
+        rest.split(',').next().unwrap().parse().unwrap()
+    }
+
     pub fn caller(&self) -> Caller {
-        let (_, rest) = self.first.split_once("http://").unwrap_or_else(|| panic!("{}", self.first));
-        let address = rest.split(',').next().unwrap().parse().unwrap();
-        Caller { address, authorization: basic(postgres().superuser(), postgres().password()) }
+        let authorization = basic(postgres().superuser(), postgres().password());
+        Caller { address: self.address(), authorization }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// The rest of the log, when the program has ended by a signal.
+    pub fn log_after_signal(&mut self, name: &str) -> String {
+        self.signal(name);
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        log
+    }
+
+    /// The next line of the log that holds a text.
+    pub fn next_line_with(&mut self, text: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "the log ended without {text}");
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 }
 
@@ -67,8 +97,7 @@ async fn it_says_where_it_listens_and_stops_at_sigterm() {
 
         let slow = tokio::spawn(async move { caller.value("select 1 from pg_sleep(0.5)").await });
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        let pid = running.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        running.signal(signal);
         assert_eq!(slow.await.unwrap(), 1, "the request in flight is answered");
         assert!(running.child.wait().unwrap().success());
         let mut log = String::new();
@@ -103,6 +132,8 @@ fn it_explains_itself_and_its_mistakes() {
         (&["--version"][..], 0, concat!("onetrip ", env!("CARGO_PKG_VERSION"))),
         (&["--help"], 0, "serve"),
         (&["serve", "--help"], 0, "ONETRIP_CONFIG"),
+        (&["dev", "--help"], 0, "--ephemeral"),
+        (&["check-config", "--help"], 0, "--connect"),
         (&[], 2, "Usage: onetrip"),
         (&["serve"], 2, "[databases.app]"),
         (&["serve", "--listen", "5480"], 2, "the flag --listen: listen: an IP address and a port"),

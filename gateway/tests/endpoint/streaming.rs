@@ -46,6 +46,48 @@ async fn a_hundred_megabytes_pass_through_in_little_memory() {
     }
 }
 
+/// The most resident memory that a process has had, in bytes.
+fn peak(process_id: u32) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{process_id}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_answer_to_a_slow_reader_takes_no_more_memory_compressed_or_not() {
+    let database = format!("app={}", url());
+    let rows = "select repeat(md5(n::text), 32) from generate_series(1, 250000) n";
+    for (representation, coding) in [(FRAMES, "identity"), (BLOCKS, "zstd"), (FRAMES, "gzip"), (FRAMES, "br")]
+    {
+        let running =
+            Running::start(program().args(["serve", "--listen", "127.0.0.1:0", "--database", &database]));
+        let caller = running.caller();
+        assert_eq!(caller.value("select 1").await, 1);
+        let mut sender = connect(caller.address).await;
+        let mut request = caller.request(FRAMES, representation, pipeline(&[&[rows]]));
+        request.headers_mut().insert("accept-encoding", coding.parse().unwrap());
+        let before = peak(running.child.id());
+        let mut body = sender.send_request(request).await.unwrap().into_body();
+        let (mut pieces, mut bytes) = (0_u32, 0);
+        while let Some(frame) = body.frame().await {
+            bytes += frame.unwrap().data_ref().unwrap().len();
+            pieces += 1;
+            // Slower than PostgreSQL, so that all that may wait on the way does.
+            if pieces < 200 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        assert!(
+            bytes > if coding == "identity" { 250_000_000 } else { 1_000_000 },
+            "{coding}: {bytes} bytes"
+        );
+        if let (Some(before), Some(after)) = (before, peak(running.child.id())) {
+            let grown = after.saturating_sub(before);
+            assert!(grown < 16 << 20, "{representation}, {coding}: memory grew by {grown} bytes");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_holds_postgresql_back() {
     let endpoint = Endpoint::shared().await;

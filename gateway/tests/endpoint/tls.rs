@@ -20,14 +20,14 @@ use crate::support::{Endpoint, collect, postgres, start_postgres};
 const ONE: &str = r#"{"sql": "select 1 as a"}"#;
 
 /// A certificate authority, and a certificate that it made for a host.
-struct Authority {
+pub struct Authority {
     root_pem: String,
-    certificate_pem: String,
-    key_pem: String,
+    pub certificate_pem: String,
+    pub key_pem: String,
 }
 
 impl Authority {
-    fn new(host: &str) -> Authority {
+    pub fn new(host: &str) -> Authority {
         let root_key = KeyPair::generate().unwrap();
         let mut root = CertificateParams::new(Vec::new()).unwrap();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -37,6 +37,30 @@ impl Authority {
         let certificate =
             CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
         Authority { root_pem, certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }
+    }
+
+    fn roots(&self) -> rustls::RootCertStore {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.root_pem.as_bytes()).unwrap()).unwrap();
+        roots
+    }
+
+    /// A connection by TLS to a `localhost` whose certificate this authority has made.
+    pub async fn connect(
+        &self,
+        address: std::net::SocketAddr,
+        protocol: &str,
+    ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, tcp).await
     }
 
     fn postgres(&self) -> Postgres {
@@ -208,19 +232,8 @@ async fn clients_use_https_with_http2_or_http1() {
     let key = TemporaryFile::new("server.key", &authority.key_pem);
     let global = format!("tls.certificate = '{}'\ntls.key = '{}'", certificate.0.display(), key.0.display());
     let endpoint = Endpoint::with(postgres(), &global, "sslmode=disable", "").await;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.root_pem.as_bytes()).unwrap()).unwrap();
     for protocol in ["h2", "http/1.1"] {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots.clone())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        let tcp = TcpStream::connect(endpoint.address).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        let stream = authority.connect(endpoint.address, protocol).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
         let request = endpoint.owner().request(JSON, JSON, ONE);
         let response = if protocol == "h2" {
