@@ -35,7 +35,7 @@ impl Failure {
         self
     }
 
-    fn sqlstate(mut self, sqlstate: Option<String>) -> Failure {
+    pub(crate) fn sqlstate(mut self, sqlstate: Option<String>) -> Failure {
         self.sqlstate = sqlstate;
         self
     }

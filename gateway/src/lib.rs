@@ -7,6 +7,7 @@
 //! | `server` | listening, serving, draining |
 //! | `http` | from a request to an answer, and every failure as problem details |
 //! | `codec` | request bodies into pipelines, one codec for each content type |
+//! | `websocket` | PostgreSQL's own protocol, tunnelled |
 //! | `credentials`, `pool` | who is asking, and which connection they get |
 //! | `postgres` | logging in, and one flight for one request |
 //! | `metrics` | what is counted, and its text for Prometheus |
@@ -25,6 +26,8 @@ mod metrics;
 mod pool;
 mod postgres;
 mod server;
+mod session_settings;
+mod websocket;
 
 pub use check::Report;
 pub use config::{

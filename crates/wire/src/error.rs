@@ -40,7 +40,8 @@ impl Error {
         &self.detail
     }
 
-    pub(crate) fn malformed(offset: usize, detail: impl Into<String>) -> Error {
+    /// Bytes that are not what the protocol says, at `offset`.
+    pub fn malformed(offset: usize, detail: impl Into<String>) -> Error {
         Error { kind: Kind::Malformed, offset: offset as u64, detail: detail.into() }
     }
 

@@ -263,7 +263,7 @@ fn error_object(error: &ErrorResponse, statement: u64) -> Vec<u8> {
 }
 
 /// Appends a JSON string; bytes that are not UTF-8 become U+FFFD.
-pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
+pub fn string(out: &mut Vec<u8>, text: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let text = String::from_utf8_lossy(text);
     out.push(b'"');
@@ -287,7 +287,7 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Appends a whole number.
-pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
+pub fn integer(out: &mut Vec<u8>, number: i64) {
     let start = out.len();
     let mut rest = number.unsigned_abs();
     loop {

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::Pipeline;
 use crate::failure::Failure;
+use crate::session_settings::SessionSettings;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +81,15 @@ pub(super) fn decode(body: &[u8], representation: Representation) -> Result<Pipe
         }
     };
     frontend::sync(&mut frames);
-    Ok(Pipeline { frames: Bytes::from(frames), groups: 1, script: false, batch, representation })
+    Ok(Pipeline {
+        frames: Bytes::from(frames),
+        groups: 1,
+        script: false,
+        batch,
+        representation,
+        transaction: Bytes::new(),
+        settings: SessionSettings::default(),
+    })
 }
 
 fn statement(

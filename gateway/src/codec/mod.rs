@@ -1,6 +1,7 @@
 //! Request bodies into pipelines: one codec for each content type.
 
 mod json;
+pub(crate) mod neon;
 
 use bytes::Bytes;
 use onetrip_wire::encoder::Batch;
@@ -9,6 +10,7 @@ use onetrip_wire::request::Request;
 use onetrip_wire::{Kind, Limits};
 
 use crate::failure::Failure;
+use crate::session_settings::SessionSettings;
 
 /// What a request asks of PostgreSQL, ready to be sent.
 pub(crate) struct Pipeline {
@@ -22,6 +24,10 @@ pub(crate) struct Pipeline {
     pub(crate) batch: Batch,
     /// What the answer is written as.
     pub(crate) representation: Representation,
+    /// Frames of one statement that begins the transaction of the request, or nothing. Its answer is not shown.
+    pub(crate) transaction: Bytes,
+    /// What holds in the session while the request runs.
+    pub(crate) settings: SessionSettings,
 }
 
 /// The content type of a request body.
@@ -29,6 +35,14 @@ pub(crate) struct Pipeline {
 pub(crate) enum Format {
     Frames,
     Json,
+}
+
+impl Pipeline {
+    /// Whether its settings go before its frames in the same flight: they take part in its only transaction, so that
+    /// it does not run without them.
+    pub(crate) fn settings_fit(&self) -> bool {
+        self.groups == 1 && !self.script && !self.settings.before_transaction()
+    }
 }
 
 impl Format {
@@ -95,7 +109,9 @@ fn frames(body: Bytes, representation: Representation) -> Result<Pipeline, Failu
         _ => Batch::Many,
     };
     let (groups, script) = (request.ready_count(), matches!(request, Request::Script));
-    Ok(Pipeline { frames: body, groups, script, batch, representation })
+    let settings = SessionSettings::default();
+    let transaction = Bytes::new();
+    Ok(Pipeline { frames: body, groups, script, batch, representation, transaction, settings })
 }
 
 #[cfg(test)]

@@ -58,6 +58,8 @@ pub struct Config {
     pub compression: Compression,
     /// How much one client may ask for.
     pub limits: Limits,
+    /// How long a session over WebSocket may do nothing before it ends. Default: 10 minutes, 1 s to 1 day.
+    pub websocket_idle_timeout: Duration,
     /// The databases by the name that stands in the path of a request; at least one.
     pub databases: BTreeMap<String, DatabaseConfig>,
 }
@@ -106,6 +108,9 @@ pub struct Limits {
     pub row_bytes: usize,
     /// The most bytes of rows that one answer may have, as PostgreSQL sends them. Default: any; 8 KiB to 1 TiB.
     pub response_bytes: Option<u64>,
+    /// How much of an answer to `POST /sql` is held back until it is complete, so that an error can still have its
+    /// status, in bytes; a larger one is streamed. Default: 10 MiB, at most 1 GiB.
+    pub buffer_bytes: usize,
     /// The largest head of a request, in bytes. Default: 64 KiB, 8 KiB to 1 MiB.
     pub header_bytes: usize,
     /// The most header fields of a request. Default: 100, 10 to 1000.
@@ -227,12 +232,15 @@ impl Config {
             response_bytes: read
                 .value("limits.response_bytes", None, |value| value.bytes(8192..=1 << 40).map(Some))
                 .and_then(|bytes| u64::try_from(bytes).ok()),
+            buffer_bytes: read.bytes("limits.buffer_bytes", 10 << 20, 0..=1 << 30),
             header_bytes: read.bytes("limits.header_bytes", 64 << 10, 8192..=1 << 20),
             headers: usize::try_from(read.number("limits.headers", 100, 10..=1000)).unwrap_or(100),
             header_timeout: read.duration("limits.header_timeout", 60 * second, timeouts.clone()),
             body_timeout: read.duration("limits.body_timeout", 60 * second, timeouts.clone()),
             send_timeout: read.duration("limits.send_timeout", 60 * second, timeouts),
         };
+        let websocket_idle_timeout =
+            read.duration("websocket.idle_timeout", 600 * second, second..=86_400 * second);
         let mut read_databases = BTreeMap::new();
         for (name, options) in &databases {
             let prefix = format!("databases.{name}.");
@@ -262,6 +270,7 @@ impl Config {
             allowed_origins,
             compression,
             limits,
+            websocket_idle_timeout,
             databases: read_databases,
         })
     }

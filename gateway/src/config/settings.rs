@@ -26,11 +26,13 @@ pub(crate) const GLOBAL_KEYS: &[&str] = &[
     "limits.request_bytes",
     "limits.row_bytes",
     "limits.response_bytes",
+    "limits.buffer_bytes",
     "limits.header_bytes",
     "limits.headers",
     "limits.header_timeout",
     "limits.body_timeout",
     "limits.send_timeout",
+    "websocket.idle_timeout",
 ];
 
 /// The keys of each `databases.NAME`.
@@ -58,6 +60,7 @@ const TOP: &[&str] = &[
     "cors",
     "compression",
     "limits",
+    "websocket",
     "databases",
 ];
 
@@ -103,14 +106,18 @@ impl Settings {
                     }
                 }
                 (
-                    section @ ("metrics" | "tls" | "cors" | "compression" | "limits"),
+                    section @ ("metrics" | "tls" | "cors" | "compression" | "limits" | "websocket"),
                     DeValue::Table(table),
                 ) => {
                     for (key, value) in entries(table) {
                         self.global(&format!("{section}.{}", key.get_ref()), value, source(key.span().start));
                     }
                 }
-                (section @ ("metrics" | "tls" | "cors" | "compression" | "limits" | "databases"), _) => {
+                (
+                    section @ ("metrics" | "tls" | "cors" | "compression" | "limits" | "websocket"
+                    | "databases"),
+                    _,
+                ) => {
                     self.mistake(at, section, format!("a table is expected: [{section}]"));
                 }
                 (key, _) if !TOP.contains(&key) => {

@@ -4,6 +4,7 @@ use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 
+use crate::codec::neon;
 use crate::config::AllowedOrigins;
 
 /// What a page may send. `idempotency-key` and `traceparent` are reserved by the protocol, and tracing tools add the
@@ -12,8 +13,9 @@ const ALLOWED_HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, accept, idempotency-key, traceparent, tracestate");
 
 /// What a page may read of a response.
-const EXPOSED_HEADERS: HeaderValue =
-    HeaderValue::from_static("onetrip-request-id, server-timing, retry-after, www-authenticate, allow");
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "onetrip-request-id, onetrip-statement, server-timing, retry-after, www-authenticate, allow",
+);
 
 /// Adds what the origin of the request may know to a response.
 pub(super) fn allow(allowed: &AllowedOrigins, origin: Option<&HeaderValue>, response: &mut HeaderMap) {
@@ -38,6 +40,17 @@ pub(super) fn preflight(allowed: &AllowedOrigins, origin: Option<&HeaderValue>, 
     if allowed_origin(allowed, origin).is_some() {
         response.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET"));
         response.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+        response.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    }
+}
+
+/// Answers an OPTIONS request for `/sql`.
+pub(super) fn sql_preflight(allowed: &AllowedOrigins, request: &Parts, response: &mut HeaderMap) {
+    response.insert(header::ALLOW, HeaderValue::from_static("OPTIONS, POST"));
+    if allowed_origin(allowed, request.headers.get(header::ORIGIN)).is_some() {
+        response.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+        response
+            .insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(neon::ALLOWED_HEADERS));
         response.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }
 }

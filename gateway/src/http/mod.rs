@@ -3,27 +3,33 @@
 mod body;
 mod compression;
 mod cors;
+mod execution;
 mod operator;
 mod pipeline;
 mod problem;
 mod record;
 mod route;
+mod sql;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
+use onetrip_wire::problem::Code;
 
 pub(crate) use body::Answer;
 use record::Record;
 use route::Route;
 
 use crate::failure::Failure;
-use crate::server::{Served, Shared};
+use crate::server::{Phase, Served, Shared};
+use crate::websocket;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("onetrip-request-id");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -38,23 +44,43 @@ pub(crate) enum Door {
     Operators,
 }
 
+/// Who sends a request, as far as the connection tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    pub(crate) door: Door,
+}
+
 /// Answers one request.
 pub(crate) async fn handle(
     shared: Arc<Shared>,
-    door: Door,
-    request: Request<Incoming>,
+    peer: Peer,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let served = shared.served();
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (head, mut body) = request.into_parts();
     let mut record = Record::begin(shared.begin(), &served, &head.headers);
     let origin = head.headers.get(header::ORIGIN);
-    let mut response = if cors::is_preflight(&head) {
+    let for_clients = peer.door == Door::Clients;
+    let mut response = if for_clients
+        && websocket::is_upgrade(&head)
+        && let Some(upgrade) = upgrade
+    {
+        session(&shared, &head, upgrade, peer).unwrap_or_else(|failure| {
+            let response = problem::problem(&failure, record.id(), head.uri.path());
+            record.refused(failure);
+            response
+        })
+    } else if for_clients && sql::is_for(&head) {
+        sql::handle(&shared, &served, &head, body, &mut record).await
+    } else if cors::is_preflight(&head) {
         let mut response = Response::new(Answer::whole(""));
         *response.status_mut() = StatusCode::NO_CONTENT;
         cors::preflight(&served.config.allowed_origins, origin, response.headers_mut());
         response
     } else {
-        match answer(&shared, &served, door, &head, &mut body, &mut record).await {
+        match answer(&shared, &served, peer.door, &head, &mut body, &mut record).await {
             Ok(response) => response,
             Err(failure) => {
                 if !body.is_end_stream() {
@@ -75,6 +101,30 @@ pub(crate) async fn handle(
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     cors::allow(&served.config.allowed_origins, origin, headers);
     Ok(response.map(|answer| answer.recorded(record)))
+}
+
+/// Makes a WebSocket of the request's connection.
+fn session(
+    shared: &Arc<Shared>,
+    head: &Parts,
+    upgrade: OnUpgrade,
+    peer: Peer,
+) -> Result<Response<Answer>, Failure> {
+    refuse_while_draining(shared)?;
+    let (status, headers) =
+        websocket::accept(shared, head, upgrade, peer.address).map_err(Failure::malformed)?;
+    let mut response = Response::new(Answer::whole(""));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+fn refuse_while_draining(shared: &Shared) -> Result<(), Failure> {
+    if shared.phase() < Phase::Draining {
+        return Ok(());
+    }
+    let detail = "the endpoint is shutting down; send the request again, to another endpoint or in a moment";
+    Err(Failure::new(Code::ShuttingDown, detail).retry_after(1))
 }
 
 async fn answer(

@@ -17,7 +17,9 @@ use crate::server::{Phase, Served, Shared};
 /// `/healthz`: whether the process does its work.
 pub(super) fn health(shared: &Shared, head: &Parts) -> Response<Answer> {
     match shared.phase() {
-        Phase::Draining => text(head, StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
+        Phase::Draining | Phase::Stopped => {
+            text(head, StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
+        }
         Phase::Serving | Phase::Leaving => text(head, StatusCode::OK, "ok\n".to_owned()),
     }
 }
@@ -27,7 +29,7 @@ pub(super) async fn ready(shared: &Shared, served: &Served, head: &Parts) -> Res
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     match shared.phase() {
         Phase::Leaving => return text(head, unavailable, "leaving\n".to_owned()),
-        Phase::Draining => return text(head, unavailable, "draining\n".to_owned()),
+        Phase::Draining | Phase::Stopped => return text(head, unavailable, "draining\n".to_owned()),
         Phase::Serving => {}
     }
     let mut asked = JoinSet::new();

@@ -1,12 +1,11 @@
 //! `POST /v1/{database}/pipeline`: a pipeline to PostgreSQL, and its answer as it comes.
 
-use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Response;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use onetrip_wire::problem::Code;
 use onetrip_wire::representation::Representation;
@@ -14,6 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::body::{self, Answer, Piece};
 use super::compression::{self, Compressor};
+use super::execution;
 use super::record::{Ending, Record};
 use crate::codec::{Format, Pipeline};
 use crate::config::{Coding, Compression, Config};
@@ -21,15 +21,10 @@ use crate::credentials::Credentials;
 use crate::failure::Failure;
 use crate::pool::{Database, Timing};
 use crate::postgres::{Broken, Exchange, Part};
-use crate::server::{Phase, Served, Shared};
-
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+use crate::server::{Served, Shared};
 
 /// Parts of an answer that wait for the client: with the one in work about 256 KiB.
-const PARTS_WAITING: usize = 3;
-
-/// How often a request is sent again to PostgreSQL when it is certain that nothing of it was executed.
-const ATTEMPTS: usize = 3;
+pub(super) const PARTS_WAITING: usize = 3;
 
 pub(super) async fn answer(
     shared: &Shared,
@@ -44,11 +39,7 @@ pub(super) async fn answer(
         Failure::new(Code::UnknownDatabase, detail)
     })?;
     record.database(name, database.metrics().clone());
-    if shared.phase() == Phase::Draining {
-        let detail =
-            "the endpoint is shutting down; send the request again, to another endpoint or in a moment";
-        return Err(Failure::new(Code::ShuttingDown, detail).retry_after(1));
-    }
+    super::refuse_while_draining(shared)?;
     let (format, representation) = formats(&head.headers)?;
     let authorization = head.headers.get(header::AUTHORIZATION).ok_or_else(|| {
         Failure::new(
@@ -109,7 +100,7 @@ async fn execute(
     record: &mut Record,
 ) -> Result<Response<Answer>, Failure> {
     let (mut timing, mut execute) = (Timing::default(), Duration::ZERO);
-    let begun = begin(database, credentials, pipeline, config, &mut timing, &mut execute).await;
+    let begun = execution::begin(database, credentials, pipeline, config, &mut timing, &mut execute).await;
     record.timing(timing, execute);
     let (mut exchange, first) = begun?;
     let (answer, coded) = match first {
@@ -140,46 +131,23 @@ async fn execute(
     let headers = response.headers_mut();
     let media_type = HeaderValue::from_static(pipeline.representation.media_type());
     headers.insert(header::CONTENT_TYPE, media_type);
-    if let Some(coding) = coded {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-    }
-    if !config.compression.codings.is_empty() {
-        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    }
-    if let Ok(value) = HeaderValue::from_str(&server_timing(&timing, execute)) {
-        headers.insert(SERVER_TIMING, value);
-    }
+    say_coding(coded, &config.compression, headers);
+    execution::say_timing(&timing, execute, headers);
     Ok(response)
 }
 
-async fn begin(
-    database: &Database,
-    credentials: &Credentials,
-    pipeline: &Pipeline,
-    config: &Config,
-    timing: &mut Timing,
-    execute: &mut Duration,
-) -> Result<(Exchange, Part), Failure> {
-    let metrics = database.metrics();
-    let mut attempt = 1;
-    loop {
-        let waiting = metrics.waiting.one();
-        let lease = database.lease(credentials, timing).await?;
-        drop(waiting);
-        let started = Instant::now();
-        let mut exchange = Exchange::new(lease, pipeline, &config.limits, metrics.clone());
-        let first = exchange.next().await;
-        *execute = started.elapsed();
-        match first {
-            Ok(part) => return Ok((exchange, part)),
-            Err(Broken::Unsent { .. }) if attempt < ATTEMPTS => attempt += 1,
-            Err(broken) => return Err(broken.into()),
-        }
+/// Says in which coding an answer is, and that it may be in others.
+pub(super) fn say_coding(coded: Option<Coding>, compression: &Compression, headers: &mut HeaderMap) {
+    if let Some(coding) = coded {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    if !compression.codings.is_empty() {
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
 }
 
 /// Compresses an answer that is complete, where it becomes smaller by that.
-async fn compress_whole(
+pub(super) async fn compress_whole(
     bytes: Bytes,
     coding: Option<Coding>,
     compression: &Compression,
@@ -192,7 +160,7 @@ async fn compress_whole(
 }
 
 /// A part of an answer in its coding, so that a reader who has it can read all of it.
-async fn compressed(bytes: Bytes, compressor: Option<&mut Compressor>, last: bool) -> Bytes {
+pub(super) async fn compressed(bytes: Bytes, compressor: Option<&mut Compressor>, last: bool) -> Bytes {
     let Some(compressor) = compressor else { return bytes };
     for (index, slice) in bytes.chunks(compression::SLICE_BYTES).enumerate() {
         if index > 0 {
@@ -234,17 +202,4 @@ async fn stream(
             Err(_) => return Err("the client took nothing for longer than limits.send_timeout"),
         }
     }
-}
-
-fn server_timing(timing: &Timing, execute: Duration) -> String {
-    let mut text = String::with_capacity(64);
-    for (index, (name, duration)) in
-        [("queue", timing.queue), ("connect", timing.connect), ("execute", execute)].into_iter().enumerate()
-    {
-        let separator = if index > 0 { ", " } else { "" };
-        let micros = duration.as_micros();
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{separator}{name};dur={}.{:03}", micros / 1000, micros % 1000);
-    }
-    text
 }

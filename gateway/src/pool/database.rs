@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 use super::lease::{Lease, Pool};
 use super::reach::Reach;
 use super::verifier::VerifierKey;
+use crate::codec::neon::Types;
 use crate::config::DatabaseConfig;
 use crate::credentials::Credentials;
 use crate::failure::Failure;
@@ -27,6 +28,7 @@ pub(crate) struct Database {
     pools: Mutex<HashMap<String, Arc<Pool>>>,
     metrics: Arc<DatabaseMetrics>,
     reach: Reach,
+    types: Arc<Types>,
 }
 
 /// How long getting a connection took.
@@ -53,6 +55,7 @@ impl Database {
             pools: Mutex::default(),
             metrics,
             reach: Reach::default(),
+            types: Arc::default(),
             config,
         })
     }
@@ -63,6 +66,11 @@ impl Database {
 
     pub(crate) fn metrics(&self) -> &Arc<DatabaseMetrics> {
         &self.metrics
+    }
+
+    /// What is known of its types.
+    pub(crate) fn types(&self) -> &Arc<Types> {
+        &self.types
     }
 
     /// Whether the server can be reached, as of no longer ago than seconds. `name` is for the log.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::verifier::Proof;
 use crate::metrics::DatabaseMetrics;
-use crate::postgres::{Connection, Target};
+use crate::postgres::{BackendKey, Connection, Target};
 
 /// The connections of one role to one database. Open ones are either idle here or out on a [`Lease`], and never more
 /// than there are seats.
@@ -166,6 +166,11 @@ impl Lease {
 
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    /// What cancelling a query of the connection takes.
+    pub(crate) fn canceller(&self) -> Option<(Arc<Target>, BackendKey)> {
+        Some((self.target.clone(), self.connection.key()?))
     }
 
     /// Says that the connection will be given back soon, or closed.

@@ -26,11 +26,17 @@ pub(crate) struct Connection {
     flushed: bool,
     read_bytes: usize,
     key: Option<BackendKey>,
+    parameters: Vec<(String, String)>,
     opened: Instant,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, incoming: BytesMut, key: Option<BackendKey>) -> Connection {
+    pub(crate) fn new(
+        stream: Stream,
+        incoming: BytesMut,
+        key: Option<BackendKey>,
+        parameters: Vec<(String, String)>,
+    ) -> Connection {
         Connection {
             stream,
             incoming,
@@ -39,12 +45,18 @@ impl Connection {
             flushed: true,
             read_bytes: *READ_BYTES.start(),
             key,
+            parameters,
             opened: Instant::now(),
         }
     }
 
     pub(crate) fn key(&self) -> Option<BackendKey> {
         self.key
+    }
+
+    /// Names and values of the reported settings after the login.
+    pub(crate) fn parameters(&self) -> &[(String, String)] {
+        &self.parameters
     }
 
     pub(crate) fn opened(&self) -> Instant {
@@ -62,6 +74,30 @@ impl Connection {
         debug_assert!(self.outgoing.is_empty(), "the last flight is sent before the next one starts");
         self.outgoing = bytes;
         self.sent = 0;
+    }
+
+    /// Takes more to be sent behind what is not sent yet; [`drive`](Self::drive) sends it.
+    pub(crate) fn queue(&mut self, bytes: &[u8]) {
+        self.outgoing.drain(..self.sent.min(self.outgoing.len()));
+        self.sent = 0;
+        self.outgoing.extend_from_slice(bytes);
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.outgoing.len().saturating_sub(self.sent)
+    }
+
+    /// Sends what waits and, if `read`, reads more: how much, 0 at the end of the stream. Without `read` it is ready,
+    /// with `None`, when everything is sent. Cancel safe.
+    pub(crate) async fn drive(&mut self, read: bool) -> io::Result<Option<usize>> {
+        poll_fn(|context| {
+            if read {
+                return self.poll_read(context).map_ok(Some);
+            }
+            self.poll_write(context).map_ok(|()| None)
+        })
+        .await
     }
 
     /// How many bytes of the current flight the system has taken.

@@ -51,6 +51,8 @@ pub(crate) struct Exchange {
     scanned: usize,
     /// Whether the last frame ended a statement.
     statement_end: bool,
+    /// Statements of the endpoint's own at the start whose answers are not shown.
+    hidden: usize,
     /// Whether PostgreSQL has begun to answer.
     begun: bool,
     /// Whether a part was given out.
@@ -100,14 +102,18 @@ enum Scan {
 }
 
 impl Exchange {
-    /// Starts `pipeline` on the connection of `lease`.
+    /// Starts `pipeline` on the connection of `lease`, its settings before it where they are given.
     pub(crate) fn new(
         mut lease: Lease,
         pipeline: &Pipeline,
+        settings: &[u8],
         limits: &config::Limits,
         metrics: Arc<DatabaseMetrics>,
     ) -> Exchange {
-        let mut flight = Vec::with_capacity(pipeline.frames.len() + reset::FRAMES.len());
+        let own = [&pipeline.transaction, settings];
+        let len = own.iter().map(|frames| frames.len()).sum::<usize>();
+        let mut flight = Vec::with_capacity(len + pipeline.frames.len() + reset::FRAMES.len());
+        own.iter().for_each(|frames| flight.extend_from_slice(frames));
         flight.extend_from_slice(&pipeline.frames);
         flight.extend_from_slice(reset::FRAMES);
         lease.connection().send(flight);
@@ -124,6 +130,7 @@ impl Exchange {
             groups_left: pipeline.groups,
             scanned: 0,
             statement_end: false,
+            hidden: own.iter().filter(|frames| !frames.is_empty()).count(),
             begun: false,
             delivered: false,
             script: pipeline.script,
@@ -296,7 +303,10 @@ impl Exchange {
             };
             let body = whole.get(HEADER_LEN..).unwrap_or_default();
             match tag {
-                tag::PARAMETER_STATUS | tag::NOTIFICATION | tag::BACKEND_KEY => {
+                tag if is_hidden(tag, self.hidden > 0) => {
+                    if tag == tag::COMMAND_COMPLETE {
+                        self.hidden -= 1;
+                    }
                     let mut rest = incoming.split_off(at);
                     rest.advance(len);
                     incoming.unsplit(rest);
@@ -412,6 +422,15 @@ impl Drop for Exchange {
         {
             runtime.spawn(lease.cancel());
         }
+    }
+}
+
+/// Whether a frame is not the client's: it belongs to a statement of the endpoint's own, or to no request.
+fn is_hidden(tag: u8, own_statement: bool) -> bool {
+    match tag {
+        tag::PARAMETER_STATUS | tag::NOTIFICATION | tag::BACKEND_KEY => true,
+        tag::ERROR | tag::READY => false,
+        _ => own_statement,
     }
 }
 

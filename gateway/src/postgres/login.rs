@@ -106,7 +106,9 @@ impl Target {
 
     async fn login_once(&self, credentials: &Credentials) -> Result<Connection, LoginError> {
         let stream = self.open().await?;
-        Login { stream, buffer: BytesMut::with_capacity(8 << 10) }.run(self, credentials).await
+        Login { stream, buffer: BytesMut::with_capacity(8 << 10), parameters: Vec::new() }
+            .run(self, credentials)
+            .await
     }
 
     /// Asks the server to cancel what the connection with this key runs. PostgreSQL manual, "Canceling Requests in
@@ -185,6 +187,8 @@ enum Proof {
 struct Login {
     stream: Stream,
     buffer: BytesMut,
+    /// The settings that the server reports.
+    parameters: Vec<(String, String)>,
 }
 
 impl Login {
@@ -273,7 +277,7 @@ impl Login {
                     let secret = body.try_get_i32().map_err(|_| unexpected(b'K'))?;
                     key = Some(BackendKey { process_id, secret });
                 }
-                (b'Z', _) => return Ok(Connection::new(self.stream, self.buffer, key)),
+                (b'Z', _) => return Ok(Connection::new(self.stream, self.buffer, key, self.parameters)),
                 (tag, _) => return Err(unexpected(tag)),
             }
         }
@@ -338,10 +342,16 @@ impl Login {
                             let error = ErrorResponse::parse(text.as_bytes()).map_err(|_| unexpected(tag))?;
                             return Err(LoginError::Refused(error));
                         }
-                        // ParameterStatus, NoticeResponse, and NegotiateProtocolVersion of a proxy
-                        b'S' | b'N' | b'v' => continue,
+                        b'S' => {
+                            let text = String::from_utf8_lossy(&body);
+                            let mut words = text.split('\0').map(str::to_owned);
+                            self.parameters.extend(words.next().zip(words.next()));
+                        }
+                        // NoticeResponse, and NegotiateProtocolVersion of a proxy
+                        b'N' | b'v' => {}
                         _ => return Ok((tag, body)),
                     }
+                    continue;
                 }
                 _ => {}
             }

@@ -6,10 +6,12 @@ mod login;
 mod probe;
 mod reset;
 mod script;
+mod session;
 mod stream;
 mod tls;
 
 pub(crate) use connection::Connection;
 pub(crate) use exchange::{Broken, Exchange, Part, Summary};
-pub(crate) use login::{LoginError, Target};
+pub(crate) use login::{BackendKey, LoginError, Target};
 pub(crate) use script::ScriptError;
+pub(crate) use session::{apply, restore};

@@ -16,24 +16,24 @@ use tokio::time::{sleep, timeout};
 
 use super::shared::Shared;
 use crate::config::Limits;
-use crate::http::{self, Door};
+use crate::http::{self, Door, Peer};
 
 /// HTTP/2 requests of one connection at a time.
 const CONCURRENT_STREAMS: u32 = 256;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(stream: TcpStream, door: Door, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
+pub(super) async fn serve(stream: TcpStream, peer: Peer, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
     let _counted = shared.metrics.connections.one();
     // Small answers must not wait for the client's acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
     let served = shared.served();
     // Metrics have a door of their own so that they stay within a network; it speaks plain HTTP.
-    let acceptor = served.acceptor.clone().filter(|_| door == Door::Clients);
+    let acceptor = served.acceptor.clone().filter(|_| peer.door == Door::Clients);
     let limits = served.config.limits.clone();
     drop(served);
-    let Some(acceptor) = acceptor else { return serve_http(stream, door, limits, &shared, stop).await };
+    let Some(acceptor) = acceptor else { return serve_http(stream, peer, limits, &shared, stop).await };
     match timeout(limits.header_timeout, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve_http(stream, door, limits, &shared, stop).await,
+        Ok(Ok(stream)) => serve_http(stream, peer, limits, &shared, stop).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
@@ -41,7 +41,7 @@ pub(super) async fn serve(stream: TcpStream, door: Door, shared: Arc<Shared>, st
 
 async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    door: Door,
+    peer: Peer,
     limits: Limits,
     shared: &Arc<Shared>,
     mut stop: watch::Receiver<bool>,
@@ -50,9 +50,9 @@ async fn serve_http(
     let builder = builder(&limits);
     let service = service_fn(|request| {
         begun.store(true, Ordering::Relaxed);
-        http::handle(shared.clone(), door, request)
+        http::handle(shared.clone(), peer, request)
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     // hyper's own timeout begins with the first line of a request; this one is for who sends nothing at all.
     let silent = async {
         sleep(limits.header_timeout).await;

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, MetricsListener};
-use crate::http::Door;
+use crate::http::{Door, Peer};
 use crate::pool::Database;
 use connection::serve;
 pub use reload::Reloader;
@@ -137,6 +137,7 @@ impl Server {
         }
         let Doors { listener, metrics, stop, mut connections, .. } = doors;
         drop((listener, metrics));
+        shared.enter(Phase::Stopped);
         stop.send_replace(true);
         if finished {
             let closed = async { while connections.join_next().await.is_some() {} };
@@ -182,8 +183,9 @@ impl Doors {
             accepted = operators => (accepted, Door::Operators),
         };
         match accepted {
-            Ok((stream, _)) => {
-                self.connections.spawn(serve(stream, door, self.shared.clone(), self.stop.subscribe()));
+            Ok((stream, peer)) => {
+                let from = Peer { address: peer.ip(), door };
+                self.connections.spawn(serve(stream, from, self.shared.clone(), self.stop.subscribe()));
                 while self.connections.try_join_next().is_some() {}
             }
             Err(error) => {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::StartError;
@@ -14,13 +14,16 @@ use super::tls::acceptor;
 use crate::config::Config;
 use crate::metrics::EndpointMetrics;
 use crate::pool::{Database, VerifierKey};
+use crate::websocket::Sessions;
 
 /// What all connections share.
 pub(crate) struct Shared {
     served: RwLock<Arc<Served>>,
     key: Arc<VerifierKey>,
     pub(crate) metrics: EndpointMetrics,
-    phase: AtomicU8,
+    /// The sessions over WebSocket.
+    pub(crate) sessions: Sessions,
+    phase: watch::Sender<Phase>,
     in_flight: AtomicUsize,
     idle: Notify,
     requests: AtomicU64,
@@ -43,6 +46,8 @@ pub(crate) enum Phase {
     Leaving,
     /// Requests are refused; those in flight go on.
     Draining,
+    /// What is still in flight ends now.
+    Stopped,
 }
 
 impl Shared {
@@ -53,7 +58,8 @@ impl Shared {
             served: RwLock::new(Arc::new(served)),
             key,
             metrics: EndpointMetrics::default(),
-            phase: AtomicU8::new(Phase::Serving as u8),
+            sessions: Sessions::default(),
+            phase: watch::Sender::new(Phase::Serving),
             in_flight: AtomicUsize::new(0),
             idle: Notify::new(),
             requests: AtomicU64::new(0),
@@ -80,15 +86,20 @@ impl Shared {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Serving,
-            1 => Phase::Leaving,
-            _ => Phase::Draining,
-        }
+        *self.phase.borrow()
+    }
+
+    /// The phase and every later one as it comes.
+    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        self.phase.fetch_max(phase as u8, Ordering::Relaxed);
+        self.phase.send_if_modified(|current| {
+            let later = phase > *current;
+            *current = phase.max(*current);
+            later
+        });
     }
 
     /// Counts a request until the guard is dropped.
