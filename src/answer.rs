@@ -6,6 +6,7 @@ use bytes::Bytes;
 use onetrip_wire::Limits;
 use onetrip_wire::backend::{CommandTag, ErrorResponse, TransactionStatus};
 use onetrip_wire::response::{Event, ResponseReader};
+use postgres_types::Type;
 
 use crate::effect::Effect;
 use crate::{Column, Error, Kind, Outcome, Row, policy};
@@ -57,8 +58,12 @@ pub(crate) struct Expected {
 pub(crate) enum Shape {
     /// One statement; an error needs no index.
     Statement,
+    /// One statement whose rows are taken as they arrive.
+    Stream,
     /// One group of that many statements.
     Batch(usize),
+    /// The same within BEGIN and COMMIT, which are statements for PostgreSQL and nothing for the caller.
+    Transaction(usize),
     /// A script; its results are not looked at.
     Script,
 }
@@ -75,10 +80,12 @@ pub(crate) struct Answer {
     // The first error, and the index of its statement.
     failed: Option<(ErrorResponse, usize)>,
     status: Option<TransactionStatus>,
+    types: Arc<[Type]>,
 }
 
 impl Answer {
-    pub(crate) fn new(expected: Expected, limit_bytes: usize) -> Answer {
+    /// `types` are those that the client knows beside the built-in ones.
+    pub(crate) fn new(expected: Expected, limit_bytes: usize, types: Arc<[Type]>) -> Answer {
         Answer {
             reader: ResponseReader::new(1, Limits::default().frame_bytes(limit_bytes)),
             expected,
@@ -89,13 +96,16 @@ impl Answer {
             results: Vec::new(),
             failed: None,
             status: None,
+            types,
         }
     }
 
     /// Takes in what arrived.
     pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.received_bytes = self.received_bytes.saturating_add(chunk.len());
-        if self.received_bytes > self.limit_bytes {
+        // Of a stream only what is at hand takes memory: a frame is limited, the answer is not.
+        let is_stream = matches!(self.expected.shape, Shape::Stream);
+        if self.received_bytes > self.limit_bytes && !is_stream {
             let limit = self.limit_bytes;
             return Err(Error::new(
                 Kind::Protocol,
@@ -118,6 +128,7 @@ impl Answer {
         let index = match self.expected.shape {
             // A deferred constraint fails after the last statement: at the commit.
             Shape::Batch(count) if statement < count => Some(statement),
+            Shape::Transaction(count) => statement.checked_sub(1).filter(|&statement| statement < count),
             _ => None,
         };
         let whole = Error::database(error, index);
@@ -132,7 +143,7 @@ impl Answer {
     }
 
     /// The results of all statements, when the answer is over.
-    pub(crate) fn finish(self) -> Result<Vec<StatementResult>, Error> {
+    pub(crate) fn finish(mut self) -> Result<Vec<StatementResult>, Error> {
         if let Some(error) = self.failure() {
             return Err(error);
         }
@@ -145,8 +156,9 @@ impl Answer {
             ));
         }
         let expected = match self.expected.shape {
-            Shape::Statement => 1,
+            Shape::Statement | Shape::Stream => 1,
             Shape::Batch(count) => count,
+            Shape::Transaction(count) => count + 2,
             Shape::Script => return Ok(Vec::new()),
         };
         if self.results.len() != expected {
@@ -158,14 +170,44 @@ impl Answer {
                 ),
             ));
         }
+        if let Shape::Transaction(_) = self.expected.shape {
+            self.results.pop();
+            self.results.remove(0);
+        }
         Ok(self.results)
+    }
+
+    /// The columns of the statement whose rows are arriving, or of the last one that is complete.
+    pub(crate) fn columns(&self) -> Option<&Arc<[Column]>> {
+        self.columns.as_ref().or_else(|| self.results.last().map(|result| &result.columns))
+    }
+
+    /// The rows that have arrived of a stream, which is then without them.
+    pub(crate) fn take_rows(&mut self) -> Vec<Row> {
+        match self.results.last_mut() {
+            Some(result) => std::mem::take(&mut result.rows),
+            None => std::mem::take(&mut self.rows),
+        }
+    }
+
+    /// How many rows [`take_rows`](Self::take_rows) would give.
+    pub(crate) fn rows_at_hand(&self) -> usize {
+        self.results.last().map_or(self.rows.len(), |result| result.rows.len())
+    }
+
+    /// Whether the columns of the statement are known, or that it has none.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.columns.is_some() || !self.results.is_empty() || self.failed.is_some()
     }
 
     fn take(&mut self, event: Event) -> Result<(), Error> {
         match event {
             _ if matches!(self.expected.shape, Shape::Script)
                 && !matches!(event, Event::Failed(_) | Event::GroupEnd(_)) => {}
-            Event::Fields(fields) => self.columns = Some(fields.into_iter().map(Column::new).collect()),
+            Event::Fields(fields) => {
+                let column = |field| Column::new(field, &self.types);
+                self.columns = Some(fields.into_iter().map(column).collect());
+            }
             Event::Row(row) => {
                 let columns = self.columns.as_ref().filter(|columns| columns.len() == row.len());
                 let Some(columns) = columns else {

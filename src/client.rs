@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onetrip_wire::frontend;
-use postgres_types::{ToSql, Type};
+use postgres_types::{BorrowToSql, ToSql, Type};
 
 use crate::answer::{Expected, Shape};
 use crate::effect::Effect;
 use crate::exchange::{Endpoint, Pipeline, Settings};
+use crate::metrics::{Metrics, Operation};
 use crate::policy::Repeat;
 use crate::transport::Transport;
-use crate::{Batch, Config, Error, Kind, Row, StatementResult, Transaction, parameter};
+use crate::{
+    Batch, Config, Error, FromRow, Kind, Row, RowStream, StatementResult, Transaction, catalogue, parameter,
+};
 
 /// A client of one database. It holds no connection: every call is one HTTP request, and the endpoint keeps the
 /// connections to PostgreSQL warm.
@@ -68,7 +71,8 @@ impl Client {
 
     /// A client by a transport of your own.
     pub fn with_transport(config: Config, transport: impl Transport) -> Client {
-        let settings = Settings { timeout: config.timeout, repeat: Repeat::Forbidden };
+        let types = Arc::from([]);
+        let settings = Settings { timeout: config.timeout, repeat: Repeat::Forbidden, types };
         Client { endpoint: Arc::new(Endpoint::new(config, transport)), settings }
     }
 
@@ -81,8 +85,7 @@ impl Client {
     /// # Ok::<(), onetrip::Error>(())
     /// ```
     pub fn timeout(&self, timeout: Duration) -> Client {
-        let settings = Settings { timeout: Some(timeout), ..self.settings };
-        Client { endpoint: self.endpoint.clone(), settings }
+        self.with(Settings { timeout: Some(timeout), ..self.settings.clone() })
     }
 
     /// The same client for statements that may run twice, because they only read or because their effect is the same
@@ -95,7 +98,67 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn repeatable(&self) -> Client {
-        let settings = Settings { repeat: Repeat::Allowed, ..self.settings };
+        self.with(Settings { repeat: Repeat::Allowed, ..self.settings.clone() })
+    }
+
+    /// The same client, knowing types that are not built in: derived enums and composites then go as parameters of any
+    /// call, in one round trip.
+    ///
+    /// A type with the OID 0 is a parameter whose type PostgreSQL infers from its place; one with the OID that it has in
+    /// this database is declared, and is the type of columns, too.
+    /// [`look_up_types`](Self::look_up_types) asks the database for them.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use onetrip::types::{Kind, ToSql, Type};
+    ///
+    /// #[derive(Debug, ToSql)]
+    /// #[postgres(name = "mood", rename_all = "snake_case")]
+    /// enum Mood { Sad, Happy }
+    ///
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let labels = vec!["sad".into(), "happy".into()];
+    /// let client = client.with_types([Type::new("mood".into(), 0, Kind::Enum(labels), "public".into())]);
+    /// client.execute("update users set mood = $1", &[&Mood::Happy]).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn with_types(&self, types: impl IntoIterator<Item = Type>) -> Client {
+        let types = catalogue::merged(&self.settings.types, types);
+        self.with(Settings { types, ..self.settings.clone() })
+    }
+
+    /// The same client, knowing these types of the database (`mood` or `public.mood`), what they are made of, and the
+    /// arrays of all of them. It asks once, in one request; keep the client that it gives.
+    ///
+    /// Needed for derived composites and domains as parameters, composites and ranges of your own as results, and derived
+    /// enums as parameters. A derived enum reads from a result without it.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when the database has no such type; else as [`query`](Client::query).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # #[derive(Debug, onetrip::types::ToSql, onetrip::types::FromSql)]
+    /// #[postgres(name = "point3")]
+    /// struct Point3 { x: f64, y: f64, z: f64 }
+    ///
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let client = client.look_up_types(&["point3"]).await?;
+    /// let place = Point3 { x: 1.0, y: 2.0, z: 0.0 };
+    /// let row = client.query_one("insert into places (place) values ($1) returning place", &[&place]).await?;
+    /// let place: Point3 = row.get("place");
+    /// # Ok(()) }
+    /// ```
+    pub async fn look_up_types(&self, names: &[&str]) -> Result<Client, Error> {
+        Ok(self.with_types(catalogue::look_up(self, names).await?))
+    }
+
+    /// What the calls of this client and its clones have cost since it was made.
+    pub fn metrics(&self) -> Metrics {
+        self.endpoint.counters().snapshot()
+    }
+
+    fn with(&self, settings: Settings) -> Client {
         Client { endpoint: self.endpoint.clone(), settings }
     }
 
@@ -115,7 +178,26 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
-        Ok(self.one(sql, parameters)?.run().await?.into_rows())
+        Ok(self.one(sql, parameters).await?.into_rows())
+    }
+
+    /// Runs a statement and gives its rows as tuples or structs: see [`FromRow`].
+    ///
+    /// # Errors
+    /// As [`query`](Client::query), and [`Kind::Decode`] for a row that is none of `T`.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let users: Vec<(i64, String)> = client.query_as("select id, name from users", &[]).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn query_as<T>(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<T>, Error>
+    where
+        T: for<'a> FromRow<'a>,
+    {
+        let rows = self.query(sql, parameters).await?;
+        rows.iter().map(T::from_row).collect()
     }
 
     /// Runs a statement that gives exactly one row.
@@ -123,7 +205,7 @@ impl Client {
     /// # Errors
     /// As [`query`](Client::query), and [`Kind::RowCount`] for none or several; the statement has then run.
     pub async fn query_one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
-        exactly_one(self.one(sql, parameters)?.run().await?.into_rows())
+        exactly_one(self.one(sql, parameters).await?.into_rows())
     }
 
     /// Runs a statement that gives at most one row.
@@ -135,7 +217,39 @@ impl Client {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, Error> {
-        at_most_one(self.one(sql, parameters)?.run().await?.into_rows())
+        at_most_one(self.one(sql, parameters).await?.into_rows())
+    }
+
+    /// Runs a statement and gives its rows as they arrive, a result of any size through a little memory.
+    ///
+    /// It returns when the columns are known, or when PostgreSQL has refused the statement. The client's timeout holds for
+    /// that, and then for each wait for more rows; [`Config::response_limit_bytes`] limits one row. What has begun to
+    /// arrive is never sent again.
+    ///
+    /// # Errors
+    /// As [`query`](Client::query).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let mut rows = client.query_raw("select * from generate_series(1, $1)", [1_000_000i32]).await?;
+    /// let mut sum = 0;
+    /// while let Some(row) = rows.next().await {
+    ///     sum += i64::from(row?.get::<_, i32>(0));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn query_raw<P, I>(&self, sql: &str, parameters: I) -> Result<RowStream, Error>
+    where
+        P: BorrowToSql,
+        I: IntoIterator<Item = P>,
+    {
+        let parameters: Vec<P> = parameters.into_iter().collect();
+        let borrowed: Vec<&dyn ToSql> = parameters.iter().map(BorrowToSql::borrow_to_sql).collect();
+        let mut frames = Vec::new();
+        parameter::statement(&mut frames, sql, &borrowed, &self.settings.types)?;
+        let pipeline = self.pipeline(frames, sql, Shape::Stream);
+        Ok(RowStream::new(self.endpoint.open(&self.settings, pipeline).await?))
     }
 
     /// Runs a statement whose parameters have the types that you name, and gives its rows.
@@ -167,8 +281,7 @@ impl Client {
     ) -> Result<Vec<Row>, Error> {
         let mut frames = Vec::new();
         parameter::typed_statement(&mut frames, sql, parameters)?;
-        frontend::sync(&mut frames);
-        Ok(self.statement(frames, sql).run().await?.into_rows())
+        Ok(self.one_result(self.pipeline(frames, sql, Shape::Statement)).await?.into_rows())
     }
 
     /// Runs a statement and gives the number of rows that it inserted, updated, deleted or selected; 0 for other commands.
@@ -183,7 +296,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
-        Ok(self.one(sql, parameters)?.run().await?.row_count())
+        Ok(self.one(sql, parameters).await?.row_count())
     }
 
     /// Runs a script: any number of statements without parameters, divided by semicolons. Their rows are dropped.
@@ -206,7 +319,7 @@ impl Client {
             Error::usage(format!("the script cannot be sent: {}", error.detail())).source(error)
         })?;
         let expected = Expected { shape: Shape::Script, effect: Effect::Open };
-        self.run(Pipeline { frames: frames.into(), expected }).await?;
+        self.run(Pipeline { frames: frames.into(), expected, operation: Operation::of(script) }).await?;
         Ok(())
     }
 
@@ -243,35 +356,30 @@ impl Client {
         Batch::new(self.clone())
     }
 
+    pub(crate) fn types(&self) -> &[Type] {
+        &self.settings.types
+    }
+
     pub(crate) async fn run(&self, pipeline: Pipeline) -> Result<Vec<StatementResult>, Error> {
-        self.endpoint.run(self.settings, pipeline).await
+        self.endpoint.run(&self.settings, pipeline).await
     }
 
-    fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Statement<'_>, Error> {
+    async fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<StatementResult, Error> {
         let mut frames = Vec::new();
-        parameter::statement(&mut frames, sql, parameters)?;
-        frontend::sync(&mut frames);
-        Ok(self.statement(frames, sql))
+        parameter::statement(&mut frames, sql, &parameter::unsynced(parameters), self.types())?;
+        self.one_result(self.pipeline(frames, sql, Shape::Statement)).await
     }
 
-    fn statement(&self, frames: Vec<u8>, sql: &str) -> Statement<'_> {
-        Statement { client: self, frames, effect: Effect::of(sql) }
-    }
-}
-
-/// One statement, encoded and not yet sent.
-struct Statement<'a> {
-    client: &'a Client,
-    frames: Vec<u8>,
-    effect: Effect,
-}
-
-impl Statement<'_> {
-    async fn run(self) -> Result<StatementResult, Error> {
-        let expected = Expected { shape: Shape::Statement, effect: self.effect };
-        let pipeline = Pipeline { frames: self.frames.into(), expected };
-        let mut results = self.client.run(pipeline).await?;
+    async fn one_result(&self, pipeline: Pipeline) -> Result<StatementResult, Error> {
+        let mut results = self.run(pipeline).await?;
         Ok(results.pop().expect("the answer was checked to have one result"))
+    }
+
+    /// One statement, encoded and not yet ended by a Sync.
+    fn pipeline(&self, mut frames: Vec<u8>, sql: &str, shape: Shape) -> Pipeline {
+        frontend::sync(&mut frames);
+        let expected = Expected { shape, effect: Effect::of(sql) };
+        Pipeline { frames: frames.into(), expected, operation: Operation::of(sql) }
     }
 }
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use onetrip_wire::representation::FRAMES;
+use postgres_types::Type;
 
-use crate::answer::{Answer, Expected};
+use crate::answer::{Answer, Expected, Shape};
+use crate::metrics::{Call, Counters, Operation};
 use crate::policy::{Attempt, Decision, Repeat};
-use crate::transport::{Clock, Failure, Request, Response, Sent, Transport};
-use crate::{Config, Error, Kind, StatementResult, problem};
+use crate::transport::{Body, Clock, Failure, Request, Response, Sent, Transport};
+use crate::{Column, Config, Error, Kind, Row, StatementResult, problem};
 
 /// The most of a refusal's body that is read, in bytes.
 const PROBLEM_LIMIT_BYTES: usize = 16 << 10;
@@ -21,13 +23,17 @@ const PROBLEM_LIMIT_BYTES: usize = 16 << 10;
 pub(crate) struct Pipeline {
     pub(crate) frames: Bytes,
     pub(crate) expected: Expected,
+    /// The first word of its first statement, for spans.
+    pub(crate) operation: Operation,
 }
 
-/// What differs from call to call.
-#[derive(Clone, Copy)]
+/// What differs from client to client of one endpoint.
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
     pub(crate) repeat: Repeat,
+    /// The types that are known beside the built-in ones.
+    pub(crate) types: Arc<[Type]>,
 }
 
 /// Where calls go to, and how.
@@ -36,6 +42,13 @@ pub(crate) struct Endpoint {
     config: Config,
     url: Arc<str>,
     headers: Arc<[(&'static str, String)]>,
+    counters: Arc<Counters>,
+}
+
+/// What an attempt gave.
+enum Answered {
+    Whole(Vec<StatementResult>),
+    Begun(Box<Arriving>),
 }
 
 impl Endpoint {
@@ -46,30 +59,86 @@ impl Endpoint {
             ("accept", FRAMES.to_owned()),
         ];
         let (url, headers) = (config.pipeline_url().into(), Arc::from(headers));
-        Endpoint { transport: Box::new(transport), config, url, headers }
+        Endpoint { transport: Box::new(transport), config, url, headers, counters: Arc::default() }
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
-    /// One call: as many attempts as the policy allows.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// One call whose results are wanted as a whole.
     pub(crate) async fn run(
-        &self,
-        settings: Settings,
+        self: &Arc<Self>,
+        settings: &Settings,
         pipeline: Pipeline,
     ) -> Result<Vec<StatementResult>, Error> {
+        let mut call = self.begin(&pipeline);
+        let answered = self.attempts(settings, &pipeline, &mut call).await;
+        let results = answered.map(|answered| match answered {
+            Answered::Whole(results) => results,
+            Answered::Begun(_) => Vec::new(),
+        });
+        call.rows(results.iter().flatten().map(|result| result.rows().len()).sum());
+        call.end(self.now_ms(), results.as_ref().map(drop));
+        results
+    }
+
+    /// One call whose rows are wanted as they arrive: until its columns are known, or PostgreSQL's refusal.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        settings: &Settings,
+        pipeline: Pipeline,
+    ) -> Result<Box<Arriving>, Error> {
+        let mut call = self.begin(&pipeline);
+        match self.attempts(settings, &pipeline, &mut call).await {
+            Ok(Answered::Begun(mut arriving)) => {
+                call.rows(arriving.answer.rows_at_hand());
+                arriving.call = Some(call);
+                Ok(arriving)
+            }
+            Ok(Answered::Whole(_)) => {
+                Err(Error::new(Kind::Protocol, "the endpoint's answer ended before it began"))
+            }
+            Err(error) => {
+                call.end(self.now_ms(), Err(&error));
+                Err(error)
+            }
+        }
+    }
+
+    fn begin(&self, pipeline: &Pipeline) -> Call {
+        let statements = match pipeline.expected.shape {
+            Shape::Batch(count) | Shape::Transaction(count) => count,
+            Shape::Statement | Shape::Stream | Shape::Script => 1,
+        };
+        Call::begin(self.counters.clone(), &self.config, pipeline.operation, statements, self.now_ms())
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.transport.clock().now_ms()
+    }
+
+    /// As many attempts as the policy allows.
+    async fn attempts(
+        self: &Arc<Self>,
+        settings: &Settings,
+        pipeline: &Pipeline,
+        call: &mut Call,
+    ) -> Result<Answered, Error> {
         let clock = self.transport.clock();
         let start_ms = clock.now_ms();
-        let deadline_ms =
-            settings.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let deadline_ms = settings.timeout.map(milliseconds);
         let mut number = 0;
         loop {
             number += 1;
             let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
             let left_ms = deadline_ms.map(|deadline_ms| deadline_ms.saturating_sub(elapsed_ms));
-            let error = match within(self.attempt(&pipeline), clock, left_ms).await {
-                Some(Ok(results)) => return Ok(results),
+            let error = match within(self.attempt(settings, pipeline, call), clock, left_ms).await {
+                Some(Ok(answered)) => return Ok(answered),
                 Some(Err(error)) => error.attempts_are(number),
                 None => return Err(timed_out(deadline_ms).attempts_are(number)),
             };
@@ -83,41 +152,142 @@ impl Endpoint {
         }
     }
 
-    async fn attempt(&self, pipeline: &Pipeline) -> Result<Vec<StatementResult>, Error> {
+    async fn attempt(
+        self: &Arc<Self>,
+        settings: &Settings,
+        pipeline: &Pipeline,
+        call: &mut Call,
+    ) -> Result<Answered, Error> {
         let config = &self.config;
         let (url, headers) = (self.url.clone(), self.headers.clone());
         let request = Request { url, headers, body: pipeline.frames.clone() };
+        call.sent(request.body.len());
         let sent = self.transport.send(request).await;
         let mut response = sent.map_err(|failure| no_answer(config, failure))?;
+        call.answered(response.header("server-timing").unwrap_or_default());
         let request_id = response.header("onetrip-request-id").map(str::to_owned);
-        let read = match response.status {
-            200 => answer(config, pipeline.expected, &mut response).await,
-            _ => Err(refused(config, &mut response).await),
+        if response.status != 200 {
+            return Err(refused(config, &mut response).await.request_id_is(request_id));
+        }
+        let content_type = response.header("content-type").unwrap_or_default();
+        if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FRAMES) {
+            return Err(problem::foreign(200, content_type).request_id_is(request_id));
+        }
+        let mut arriving = Arriving {
+            endpoint: self.clone(),
+            answer: Answer::new(pipeline.expected, config.response_limit_bytes, settings.types.clone()),
+            body: response.body,
+            timeout_ms: settings.timeout.map(milliseconds),
+            request_id,
+            call: None,
         };
-        read.map_err(|error| error.request_id_is(request_id))
+        let is_stream = matches!(pipeline.expected.shape, Shape::Stream);
+        loop {
+            let (more, received) = arriving.read().await;
+            call.received(received);
+            if let Err(error) = more {
+                return Err(arriving.named(error));
+            }
+            if let Some(error) = arriving.answer.failure().filter(|_| is_stream) {
+                return Err(arriving.named(error));
+            }
+            if is_stream && arriving.answer.has_begun() {
+                return Ok(Answered::Begun(Box::new(arriving)));
+            }
+            if more.is_ok_and(|more| !more) {
+                let Arriving { answer, request_id, .. } = arriving;
+                return answer.finish().map(Answered::Whole).map_err(|error| error.request_id_is(request_id));
+            }
+        }
     }
 }
 
-async fn answer(
-    config: &Config,
-    expected: Expected,
-    response: &mut Response,
-) -> Result<Vec<StatementResult>, Error> {
-    let content_type = response.header("content-type").unwrap_or_default();
-    if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FRAMES) {
-        return Err(problem::foreign(200, content_type));
+/// An answer of which more may come.
+pub(crate) struct Arriving {
+    endpoint: Arc<Endpoint>,
+    answer: Answer,
+    body: Box<dyn Body>,
+    timeout_ms: Option<u64>,
+    request_id: Option<String>,
+    call: Option<Call>,
+}
+
+impl Arriving {
+    /// The columns of the rows.
+    pub(crate) fn columns(&self) -> Arc<[Column]> {
+        self.answer.columns().cloned().unwrap_or_else(|| Arc::from([]))
     }
-    let mut answer = Answer::new(expected, config.response_limit_bytes);
-    loop {
-        let chunk = match response.body.chunk().await {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) => return answer.finish(),
-            Err(failure) => return Err(answer.failure().unwrap_or_else(|| broken_off(failure))),
-        };
-        if let Err(error) = answer.push(chunk) {
-            return Err(answer.failure().unwrap_or(error));
+
+    /// The rows that have arrived and were not taken.
+    pub(crate) fn take_rows(&mut self) -> Vec<Row> {
+        self.answer.take_rows()
+    }
+
+    /// Waits for more rows, as long as a call may take; `None` when there are no more, with the number that the command
+    /// gives.
+    pub(crate) async fn more(mut self: Box<Self>) -> Result<(Box<Self>, Vec<Row>), Result<u64, Error>> {
+        loop {
+            let (endpoint, timeout_ms) = (self.endpoint.clone(), self.timeout_ms);
+            let clock = endpoint.transport.clock();
+            let read = within(self.read(), clock, timeout_ms).await;
+            let Some((more, received)) = read else { return Err(Err(self.fail(timed_out(timeout_ms)))) };
+            if let Some(call) = &mut self.call {
+                call.received(received);
+            }
+            let rows = self.answer.take_rows();
+            match more {
+                Err(error) => return Err(Err(self.fail(error))),
+                Ok(_) if !rows.is_empty() => {
+                    if let Some(call) = &mut self.call {
+                        call.rows(rows.len());
+                    }
+                    return Ok((self, rows));
+                }
+                Ok(true) => {}
+                Ok(false) => return Err(self.finish()),
+            }
         }
     }
+
+    fn finish(self: Box<Self>) -> Result<u64, Error> {
+        let Arriving { endpoint, answer, request_id, call, .. } = *self;
+        let finished = answer.finish().map_err(|error| error.request_id_is(request_id));
+        let count = finished.map(|mut results| results.pop().map_or(0, |result| result.row_count()));
+        if let Some(call) = call {
+            call.end(endpoint.now_ms(), count.as_ref().map(drop));
+        }
+        count
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        let error = self.named(error);
+        if let Some(call) = self.call.take() {
+            call.end(self.endpoint.now_ms(), Err(&error));
+        }
+        error
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.request_id_is(self.request_id.clone())
+    }
+
+    /// Takes in the next chunk: whether there was one, and its length. What PostgreSQL has said stands whatever becomes of
+    /// the rest.
+    async fn read(&mut self) -> (Result<bool, Error>, usize) {
+        let (read, received) = match self.body.chunk().await {
+            Ok(None) => return (Ok(false), 0),
+            Ok(Some(chunk)) => {
+                let received = chunk.len();
+                (self.answer.push(chunk).map(|()| true), received)
+            }
+            Err(failure) => (Err(broken_off(failure)), 0),
+        };
+        (read.map_err(|error| self.answer.failure().unwrap_or(error)), received)
+    }
+}
+
+fn milliseconds(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn refused(config: &Config, response: &mut Response) -> Error {

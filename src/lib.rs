@@ -32,6 +32,9 @@
 //! | `fetch` (default) | on wasm32: the transport by JavaScript's global `fetch`, for Workers, browsers, Node, Deno and Bun |
 //! | `native` (default) | elsewhere: the transport by hyper and rustls, on tokio |
 //! | `client` | the client without a transport: bring your own |
+//! | `derive` | `#[derive(FromRow)]` for structs |
+//! | `serde` | `Row::deserialize` |
+//! | `neon` | the same client for Neon-compatible endpoints |
 //! | `with-chrono-0_4`, `with-time-0_3`, `with-uuid-1`, `with-serde_json-1`, … | types of other crates, as in `postgres-types` |
 //!
 //! Without any of them there is only the [`policy`], free of dependencies. The derives of `postgres-types` work with
@@ -50,16 +53,18 @@
 //! | `Vec<String>`, `Vec<&str>` | an array literal without a declared type | `= any($1)` over text, uuid or enum; where nothing says the type (`unnest($1)`) write `$1::text[]` |
 //! | `None` | NULL of the type that `Some` would have | as `Some` |
 //! | `None::<&str>` | NULL without a declared type | everything |
-//! | a derived enum or composite | | name its type with [`Client::query_typed`] |
+//! | a derived enum, composite or domain | its type, once the client knows it | that type: [`Client::look_up_types`] asks for it once, [`Client::with_types`] tells it, [`Client::query_typed`] names it in one call |
 //!
 //! PostgreSQL finds a function or operator by the declared types. Where that is too narrow, as for a function of
 //! `smallint`, cast in the SQL (`$1::int2`): that decides in any case.
 //!
 //! # Results
 //!
-//! Results come in PostgreSQL's binary format and are read by `FromSql`. An enum or a type of an extension has another OID
-//! in each database, so its [`Column::type_`] is `unknown`; where its binary form is text (enums, citext) it reads as
-//! `&str` and `String`, and otherwise the error says to cast it to text. `numeric` reads as [`Numeric`].
+//! Results come in PostgreSQL's binary format and are read by `FromSql`: one value by [`Row::get`], a row by [`FromRow`] or
+//! by serde. An enum or a type of an extension has another OID in each database, so its [`Column::type_`] is `unknown`; where
+//! its binary form is text (enums, citext) it reads as `&str`, `String` and as a derived enum, in one round trip, and so
+//! does an array of it. A composite reads once the client has [looked its type up](Client::look_up_types). `numeric` reads
+//! as [`Numeric`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod policy;
@@ -69,15 +74,27 @@ mod answer;
 #[cfg(feature = "client")]
 mod batch;
 #[cfg(feature = "client")]
+mod catalogue;
+#[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "client")]
 mod config;
+#[cfg(feature = "serde")]
+mod deserialize;
 #[cfg(feature = "client")]
 mod effect;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
 mod exchange;
+#[cfg(feature = "client")]
+mod foreign;
+#[cfg(feature = "client")]
+mod from_row;
+#[cfg(feature = "client")]
+pub mod metrics;
+#[cfg(feature = "neon")]
+pub mod neon;
 #[cfg(feature = "client")]
 mod numeric;
 #[cfg(feature = "client")]
@@ -86,6 +103,10 @@ mod parameter;
 mod problem;
 #[cfg(feature = "client")]
 mod row;
+#[cfg(feature = "client")]
+mod stream;
+#[cfg(any(feature = "neon", feature = "serde"))]
+mod text;
 #[cfg(feature = "client")]
 pub mod transaction;
 #[cfg(feature = "client")]
@@ -102,15 +123,28 @@ pub use config::{Config, Credentials};
 #[cfg(feature = "client")]
 pub use error::{DbError, Error, Kind, Outcome};
 #[cfg(feature = "client")]
+pub use from_row::FromRow;
+#[cfg(feature = "client")]
 pub use numeric::Numeric;
+#[cfg(feature = "derive")]
+pub use onetrip_derive::FromRow;
 #[cfg(feature = "client")]
 pub use row::{Column, Row, RowIndex};
 #[cfg(feature = "client")]
-pub use transaction::Transaction;
+pub use stream::RowStream;
+#[cfg(feature = "client")]
+pub use transaction::{IsolationLevel, Transaction};
 
 /// The types and traits of parameters and values: `postgres-types`, whose derives and optional features work here.
 #[cfg(feature = "client")]
 pub use postgres_types as types;
+
+/// What the derive's code calls.
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::from_row::{check_len, field, place};
+}
 
 /// The README's Rust compiles as it stands.
 #[cfg(all(doctest, feature = "native"))]

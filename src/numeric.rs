@@ -92,7 +92,7 @@ impl<'a> FromSql<'a> for Numeric {
 
 /// PostgreSQL's binary form (`numeric_send`) as `numeric_out` writes it: a count of base-10,000 digits, the weight of the
 /// first, the sign, the number of decimals, and the digits, 2 bytes each.
-fn text(raw: &[u8]) -> Option<String> {
+pub(crate) fn text(raw: &[u8]) -> Option<String> {
     let (header, digits) = raw.split_first_chunk::<8>()?;
     let &[n0, n1, w0, w1, s0, s1, d0, d1] = header;
     let count = usize::from(u16::from_be_bytes([n0, n1]));
@@ -138,7 +138,7 @@ fn text(raw: &[u8]) -> Option<String> {
 }
 
 /// Appends PostgreSQL's binary form of a text that [`Numeric::from_str`] took; `None` where it has no room.
-fn binary(text: &str, out: &mut BytesMut) -> Option<()> {
+pub(crate) fn binary(text: &str, out: &mut BytesMut) -> Option<()> {
     let special = match text {
         "NaN" => Some(0xc000_u16),
         "Infinity" => Some(0xd000),

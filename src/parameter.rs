@@ -5,7 +5,7 @@ mod candidates;
 use std::ops::Range;
 
 use bytes::BytesMut;
-use candidates::{ARRAYS, EXTENSIONS, SCALARS, TEXT_ARRAYS, TEXTS};
+pub(crate) use candidates::{ARRAYS, EXTENSIONS, SCALARS, TEXT_ARRAYS, TEXTS};
 use onetrip_wire::frontend::{self, Parameter, Statement};
 use postgres_types::{Format, IsNull, Kind, ToSql, Type, WrongType};
 
@@ -14,11 +14,21 @@ use crate::Error;
 /// A parameter, as tokio-postgres takes it.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 
-/// Appends one statement whose parameter types are found by [`encode`].
-pub(crate) fn statement(out: &mut Vec<u8>, sql: &str, parameters: &[Value<'_>]) -> Result<(), Error> {
+/// The same parameters for what does not leave the thread.
+pub(crate) fn unsynced<'a>(parameters: &[Value<'a>]) -> Vec<&'a dyn ToSql> {
+    parameters.iter().map(|value| *value as &dyn ToSql).collect()
+}
+
+/// Appends one statement whose parameter types are found by [`Encoded::push`]; `known` are types that are not built in.
+pub(crate) fn statement(
+    out: &mut Vec<u8>,
+    sql: &str,
+    parameters: &[&dyn ToSql],
+    known: &[Type],
+) -> Result<(), Error> {
     let mut encoded = Encoded::default();
     for (index, value) in parameters.iter().enumerate() {
-        encoded.push(index, *value)?;
+        encoded.push(index, *value, known)?;
     }
     encoded.write(out, sql)
 }
@@ -57,7 +67,7 @@ struct Item {
 }
 
 impl Encoded {
-    fn push(&mut self, index: usize, value: Value<'_>) -> Result<(), Error> {
+    fn push(&mut self, index: usize, value: &dyn ToSql, known: &[Type]) -> Result<(), Error> {
         let refused = |error: Box<dyn std::error::Error + Sync + Send>| {
             Error::usage(format!("parameter ${} cannot be encoded: {error}", index + 1)).source(error)
         };
@@ -93,9 +103,16 @@ impl Encoded {
                 return Ok(());
             }
         }
+        for type_ in known {
+            if let Some(null) = self.probe(value, type_).map_err(refused)? {
+                self.declare(type_.oid(), format(value.encode_format(type_)), null);
+                return Ok(());
+            }
+        }
         Err(Error::usage(format!(
-            "parameter ${} is of a Rust type that no built-in type takes, for example a derived enum: name its type with \
-             query_typed, or send it as text (a &str fits every type)",
+            "parameter ${} is of a Rust type that no built-in type takes, for example a derived enum or composite: let the \
+             client know its type once with Client::look_up_types or with_types, name it in the call with query_typed, or \
+             send it as text (a &str fits every type)",
             index + 1
         )))
     }
@@ -103,7 +120,7 @@ impl Encoded {
     /// `None` when the value does not accept the type.
     fn probe(
         &mut self,
-        value: Value<'_>,
+        value: &dyn ToSql,
         type_: &Type,
     ) -> Result<Option<IsNull>, Box<dyn std::error::Error + Sync + Send>> {
         match self.attempt(value, type_) {
@@ -115,7 +132,7 @@ impl Encoded {
 
     fn attempt(
         &mut self,
-        value: Value<'_>,
+        value: &dyn ToSql,
         type_: &Type,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         self.arena.truncate(self.start);
@@ -208,7 +225,7 @@ mod tests {
 
     fn encode(value: Value<'_>) -> (u32, frontend::Format, Option<Vec<u8>>) {
         let mut encoded = Encoded::default();
-        encoded.push(0, value).unwrap();
+        encoded.push(0, value, &[]).unwrap();
         let item = &encoded.items[0];
         let bytes = item.value.clone().map(|range| encoded.arena[range].to_vec());
         (item.type_oid, item.format, bytes)
@@ -284,7 +301,7 @@ mod tests {
         let mut encoded = Encoded::default();
         let values: [Value<'_>; 4] = [&7i64, &"seven", &vec!["x"], &None::<i32>];
         for (index, value) in values.into_iter().enumerate() {
-            encoded.push(index, value).unwrap();
+            encoded.push(index, value, &[]).unwrap();
         }
         let bytes: Vec<_> = encoded
             .items
@@ -305,12 +322,13 @@ mod tests {
             #[postgres(name = "sad")]
             Sad,
         }
-        let error = statement(&mut Vec::new(), "select $1", &[&Mood::Sad]).unwrap_err();
+        let error = statement(&mut Vec::new(), "select $1", &[&Mood::Sad], &[]).unwrap_err();
         assert!(
             error.to_string().contains("parameter $1") && error.to_string().contains("query_typed"),
             "{error}"
         );
         let mood = Type::new("mood".into(), 0, Kind::Enum(vec!["sad".into()]), "public".into());
+        statement(&mut Vec::new(), "select $1", &[&Mood::Sad], std::slice::from_ref(&mood)).unwrap();
         typed_statement(&mut Vec::new(), "select $1", &[(&Mood::Sad, mood)]).unwrap();
         let error = typed_statement(&mut Vec::new(), "select $1", &[(&Mood::Sad, Type::INT4)]).unwrap_err();
         assert!(error.to_string().contains("parameter $1 cannot be sent as int4"), "{error}");
@@ -318,10 +336,10 @@ mod tests {
 
     #[test]
     fn what_postgresql_cannot_take_is_refused_before_it_is_sent() {
-        let error = statement(&mut Vec::new(), "select '\0'", &[]).unwrap_err();
+        let error = statement(&mut Vec::new(), "select '\0'", &[], &[]).unwrap_err();
         assert_eq!(error.kind(), crate::Kind::Usage);
-        let many: Vec<Value<'_>> = vec![&1i32; 65_536];
-        let error = statement(&mut Vec::new(), "select 1", &many).unwrap_err();
+        let many: Vec<&dyn ToSql> = vec![&1i32; 65_536];
+        let error = statement(&mut Vec::new(), "select 1", &many, &[]).unwrap_err();
         assert!(error.to_string().contains("65536 parameters"), "{error}");
     }
 }

@@ -6,7 +6,12 @@ use std::sync::Arc;
 use onetrip_wire::backend::{DataRow, Field};
 use postgres_types::{FromSql, Kind as TypeKind, Type};
 
+use crate::foreign::{self, RustType};
 use crate::{Error, Kind};
+
+/// Why a value is not read.
+const REFUSED: &str =
+    "this Rust type does not take it; choose another, or cast the column in the SQL, for example to text";
 
 /// A column of a result.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,9 +26,12 @@ pub struct Column {
 }
 
 impl Column {
-    pub(crate) fn new(field: Field) -> Column {
+    /// `known` are types beside the built-in ones.
+    pub(crate) fn new(field: Field, known: &[Type]) -> Column {
+        let found = Type::from_oid(field.type_oid)
+            .or_else(|| known.iter().find(|type_| type_.oid() == field.type_oid).cloned());
         Column {
-            type_: Type::from_oid(field.type_oid).unwrap_or(Type::UNKNOWN),
+            type_: found.unwrap_or(Type::UNKNOWN),
             type_oid: field.type_oid,
             table_oid: (field.table_oid != 0).then_some(field.table_oid),
             column_id: (field.column != 0).then_some(field.column),
@@ -39,7 +47,8 @@ impl Column {
     }
 
     /// The type. A domain comes as its base type. A type that is not built in (an enum, a composite, one of an extension)
-    /// is [`Type::UNKNOWN`] here, for its OID is another in each database: see [`type_oid`](Self::type_oid).
+    /// is [`Type::UNKNOWN`] here, for its OID is another in each database (see [`type_oid`](Self::type_oid)), unless the
+    /// client [looked it up](crate::Client::look_up_types).
     pub fn type_(&self) -> &Type {
         &self.type_
     }
@@ -64,10 +73,10 @@ impl Column {
         self.type_modifier
     }
 
-    fn type_name(&self) -> String {
-        match Type::from_oid(self.type_oid) {
-            Some(type_) => type_.to_string(),
-            None => format!("the type with OID {}, which is not built in", self.type_oid),
+    pub(crate) fn type_name(&self) -> String {
+        match self.is_foreign() {
+            false => self.type_.to_string(),
+            true => format!("the type with OID {}, which is not built in", self.type_oid),
         }
     }
 }
@@ -162,17 +171,23 @@ impl Row {
             Error::new(Kind::Decode, format!("column {at} (\"{name}\") of type {sql} as {rust}: {why}"))
         };
         let value = self.data.value(at).flatten();
-        if !T::accepts(&column.type_) {
-            return Err(failed(
-                "this Rust type does not take it; choose another, or cast the column in the SQL, for example to text",
-            ));
-        }
+        let guessed;
+        let type_ = match column.is_foreign() {
+            // Of what has no binary form at hand a profile gives the text.
+            false if column.is_text && T::accepts(&Type::TEXT) => &Type::TEXT,
+            false if T::accepts(&column.type_) => &column.type_,
+            false => return Err(failed(REFUSED)),
+            true => {
+                guessed = foreign::type_for(column.type_oid, value, &RustType::of::<T>()).map_err(failed)?;
+                &guessed
+            }
+        };
         let Some(value) = value else {
-            return T::from_sql_null(&column.type_)
+            return T::from_sql_null(type_)
                 .map_err(|error| failed("the value is NULL, which only an Option can hold").source(error));
         };
-        column.check(value).map_err(failed)?;
-        T::from_sql(&column.type_, value).map_err(|error| failed(&error.to_string()).source(error))
+        column.check(type_, value).map_err(failed)?;
+        T::from_sql(type_, value).map_err(|error| failed(&error.to_string()).source(error))
     }
 
     /// The bytes of a value as PostgreSQL sent them, `None` for NULL, without a look at its type.
@@ -195,17 +210,28 @@ impl fmt::Debug for Row {
 }
 
 impl Column {
+    /// Whether nothing is known of the type but its OID.
+    fn is_foreign(&self) -> bool {
+        self.type_ == Type::UNKNOWN && self.type_oid != Type::UNKNOWN.oid()
+    }
+
+    /// The type as which serde reads a value.
+    #[cfg(feature = "serde")]
+    pub(crate) fn serde_type(&self, value: Option<&[u8]>) -> Result<Type, &'static str> {
+        let Some(value) = value else { return Ok(Type::UNKNOWN) };
+        match self.is_foreign() {
+            true => foreign::type_of(self.type_oid, value),
+            false if self.is_text => Ok(Type::TEXT),
+            false => self.check(&self.type_, value).map(|()| self.type_.clone()),
+        }
+    }
+
     /// Refuses what a `FromSql` would misread.
-    fn check(&self, value: &[u8]) -> Result<(), &'static str> {
-        if self.is_text && self.type_ != Type::TEXT && self.type_ != Type::UNKNOWN {
-            return Err("the endpoint sent it in text format although binary was asked for");
+    fn check(&self, type_: &Type, value: &[u8]) -> Result<(), &'static str> {
+        if self.is_text && !matches!(*type_, Type::TEXT | Type::UNKNOWN) && !self.is_foreign() {
+            return Err("it came in text format; read it as &str or String");
         }
-        // Text has no zero bytes; binary forms have them in their counts and lengths, or begin with a version or a flag.
-        let is_binary = || value.contains(&0) || value.first().is_some_and(|&first| first < 9);
-        if self.type_ == Type::UNKNOWN && self.type_oid != Type::UNKNOWN.oid() && is_binary() {
-            return Err("its binary form is not text; cast the column to text in the SQL");
-        }
-        if let TypeKind::Array(_) = self.type_.kind() {
+        if let TypeKind::Array(_) = type_.kind() {
             return check_array(value).ok_or("the array is corrupt");
         }
         Ok(())
@@ -213,7 +239,7 @@ impl Column {
 }
 
 /// Whether an array can have as many elements as its header says, before anything is allocated for them.
-fn check_array(value: &[u8]) -> Option<()> {
+pub(crate) fn check_array(value: &[u8]) -> Option<()> {
     let (header, mut rest) = value.split_first_chunk::<12>()?;
     let dimensions = i32::from_be_bytes(*header.first_chunk()?);
     let mut elements: u64 = 1;
@@ -301,7 +327,7 @@ mod tests {
         let mut body = vec![0, 1];
         body.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
         body.extend_from_slice(value);
-        Row::new(Arc::from([Column::new(field)]), DataRow::parse(body.into()).unwrap())
+        Row::new(Arc::from([Column::new(field, &[])]), DataRow::parse(body.into()).unwrap())
     }
 
     #[test]

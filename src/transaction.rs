@@ -8,6 +8,62 @@ use postgres_types::ToSql;
 use crate::client::{at_most_one, exactly_one};
 use crate::{Batch, Error, Row, StatementResult};
 
+/// How much a transaction sees of others. PostgreSQL manual, "Transaction Isolation".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IsolationLevel {
+    /// What PostgreSQL treats as [`ReadCommitted`](IsolationLevel::ReadCommitted).
+    ReadUncommitted,
+    /// Each statement sees what was committed before it began.
+    ReadCommitted,
+    /// All statements see what was committed before the first began.
+    RepeatableRead,
+    /// As if transactions ran one after another; one of two that conflict fails with `40001` and is tried again as the
+    /// policy says.
+    Serializable,
+}
+
+impl IsolationLevel {
+    /// As SQL writes it.
+    pub(crate) fn as_sql(self) -> &'static str {
+        match self {
+            IsolationLevel::ReadUncommitted => "read uncommitted",
+            IsolationLevel::ReadCommitted => "read committed",
+            IsolationLevel::RepeatableRead => "repeatable read",
+            IsolationLevel::Serializable => "serializable",
+        }
+    }
+}
+
+/// What differs from the database's defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) isolation_level: Option<IsolationLevel>,
+    pub(crate) read_only: Option<bool>,
+    pub(crate) deferrable: Option<bool>,
+}
+
+impl Options {
+    /// The statement that begins such a transaction; `None` where it is one without being told.
+    pub(crate) fn begin(self) -> Option<String> {
+        let Options { isolation_level, read_only, deferrable } = self;
+        let word = |set: Option<bool>, yes, no| set.map(|set| if set { yes } else { no });
+        let mut begin = String::from("begin");
+        let level = isolation_level.map(IsolationLevel::as_sql);
+        for (before, part) in [
+            (" isolation level ", level),
+            (" ", word(read_only, "read only", "read write")),
+            (" ", word(deferrable, "deferrable", "not deferrable")),
+        ] {
+            if let Some(part) = part {
+                begin.push_str(before);
+                begin.push_str(part);
+            }
+        }
+        (begin.len() > "begin".len()).then_some(begin)
+    }
+}
+
 /// An atomic transaction whose statements are known when the program is written: each adds the type of its result to
 /// `Results`, a tuple of at most twelve. [`Batch`] takes more.
 ///
@@ -39,6 +95,36 @@ impl Transaction<()> {
 }
 
 impl<Results> Transaction<Results> {
+    /// Sets the isolation level. Default: that of the database, as a rule [`IsolationLevel::ReadCommitted`].
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// use onetrip::IsolationLevel;
+    /// let (from, to) = client
+    ///     .transaction()
+    ///     .isolation_level(IsolationLevel::Serializable)
+    ///     .execute("update accounts set cents = cents - 500 where id = 1 and cents >= 500", &[])
+    ///     .execute("update accounts set cents = cents + 500 where id = 2", &[])
+    ///     .commit()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn isolation_level(self, level: IsolationLevel) -> Transaction<Results> {
+        Transaction { batch: self.batch.isolation_level(level), ..self }
+    }
+
+    /// Sets whether the transaction may only read. Default: as the database, where it may write as a rule.
+    pub fn read_only(self, read_only: bool) -> Transaction<Results> {
+        Transaction { batch: self.batch.read_only(read_only), ..self }
+    }
+
+    /// Sets whether the transaction waits for a snapshot that cannot conflict; of use with
+    /// [`IsolationLevel::Serializable`] and [`read_only`](Self::read_only). Default: as the database, where it does not.
+    pub fn deferrable(self, deferrable: bool) -> Transaction<Results> {
+        Transaction { batch: self.batch.deferrable(deferrable), ..self }
+    }
+
     /// Adds a statement that gives rows.
     pub fn query(self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Transaction<Results::With<Vec<Row>>>
     where

@@ -5,9 +5,9 @@ use postgres_types::Type;
 
 /// Text comes first, for it is what most parameters are. It is not declared: PostgreSQL reads it as whatever type stands at
 /// its place.
-pub(super) const TEXTS: [Type; 2] = [Type::TEXT, Type::JSON];
+pub(crate) static TEXTS: [Type; 2] = [Type::TEXT, Type::JSON];
 /// Declared as what they are, in the format of the value.
-pub(super) const SCALARS: [Type; 42] = [
+pub(crate) static SCALARS: [Type; 42] = [
     Type::INT4,
     Type::INT8,
     Type::BOOL,
@@ -52,9 +52,9 @@ pub(super) const SCALARS: [Type; 42] = [
     Type::TS_VECTOR,
 ];
 /// Sent as array literals, not declared.
-pub(super) const TEXT_ARRAYS: [Type; 2] = [Type::TEXT_ARRAY, Type::JSON_ARRAY];
+pub(crate) static TEXT_ARRAYS: [Type; 2] = [Type::TEXT_ARRAY, Type::JSON_ARRAY];
 /// Declared as what they are.
-pub(super) const ARRAYS: [Type; 25] = [
+pub(crate) static ARRAYS: [Type; 25] = [
     Type::INT4_ARRAY,
     Type::INT8_ARRAY,
     Type::BOOL_ARRAY,
@@ -83,5 +83,5 @@ pub(super) const ARRAYS: [Type; 25] = [
 ];
 /// Types of extensions, which have no fixed OID. The value goes in its binary form without a declared type; PostgreSQL
 /// infers the type from the place.
-pub(super) const EXTENSIONS: [&str; 6] =
+pub(crate) const EXTENSIONS: [&str; 6] =
     ["hstore", "vector", "halfvec", "sparsevec", "geometry", "geography"];

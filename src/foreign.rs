@@ -1,0 +1,109 @@
+//! Values of types whose OID alone is known: which Rust types may read them without a look into the catalogue.
+//!
+//! A Rust type says of a PostgreSQL type whether it takes it, by name and kind, and neither is in an answer. What can be told
+//! without them is told here; the rest wants [`Client::look_up_types`](crate::Client::look_up_types).
+
+use postgres_types::{FromSql, Kind, Type};
+
+use crate::parameter::{ARRAYS, EXTENSIONS, SCALARS, TEXT_ARRAYS, TEXTS};
+use crate::row::check_array;
+
+const NO_TEXT: &str = "its binary form is not text; let the client know the type with Client::look_up_types, or cast the \
+                       column to text in the SQL";
+
+/// What can be asked of a Rust type.
+pub(crate) struct RustType {
+    accepts: fn(&Type) -> bool,
+    name: fn() -> &'static str,
+    needs_drop: bool,
+}
+
+impl RustType {
+    pub(crate) fn of<'a, T: FromSql<'a>>() -> RustType {
+        RustType {
+            accepts: T::accepts,
+            name: std::any::type_name::<T>,
+            needs_drop: std::mem::needs_drop::<T>(),
+        }
+    }
+
+    /// Whether it takes no built-in type, as what is derived for an enum.
+    fn is_custom(&self) -> bool {
+        let built_in = [&TEXTS[..], &SCALARS, &TEXT_ARRAYS, &ARRAYS];
+        !built_in.into_iter().flatten().any(self.accepts)
+    }
+
+    /// Whether it is an array of what takes no built-in type, and of nothing that holds arrays itself. The name of a type is
+    /// not guaranteed to look like this; where it does not, the catalogue has to be asked.
+    fn is_vec_of_custom(&self) -> bool {
+        let name = (self.name)();
+        let name = name.strip_prefix("core::option::Option<").unwrap_or(name);
+        let element = name.strip_prefix("alloc::vec::Vec<");
+        element.is_some_and(|element| {
+            !element.contains('[') && !element.split('<').any(|part| part.ends_with("Vec"))
+        }) && self.is_custom()
+    }
+}
+
+/// The type as which `rust` reads this value.
+pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Result<Type, &'static str> {
+    let named = |name: &str, kind| Type::new(name.to_owned(), oid, kind, String::new());
+    // For NULL no type is looked at.
+    let Some(value) = value else { return Ok(Type::UNKNOWN) };
+    for name in EXTENSIONS {
+        let type_ = named(name, Kind::Simple);
+        if (rust.accepts)(&type_) && !(rust.accepts)(&Type::UNKNOWN) {
+            return Ok(type_);
+        }
+    }
+    // What is derived for an enum looks at nothing of the type; for a composite it refuses one without fields.
+    let opaque = |oid| Type::new(String::new(), oid, Kind::Composite(Vec::new()), String::new());
+    if let Some(element) = array_element(value) {
+        let known = Type::from_oid(element).unwrap_or(Type::UNKNOWN);
+        let array = named("", Kind::Array(known));
+        if (rust.accepts)(&array) {
+            return Ok(array);
+        }
+        if rust.is_vec_of_custom() {
+            return Ok(named("", Kind::Array(opaque(element))));
+        }
+    }
+    let is_text = is_text(value);
+    if is_text && (rust.accepts)(&Type::UNKNOWN) {
+        return Ok(Type::UNKNOWN);
+    }
+    // A derived enum owns nothing, and what owns nothing is no array.
+    if is_text && !rust.needs_drop && !(rust.name)().starts_with('[') && rust.is_custom() {
+        return Ok(opaque(oid));
+    }
+    Err(match is_text {
+        true => {
+            "this Rust type does not take it; read it as &str, or let the client know the type with Client::look_up_types"
+        }
+        false => NO_TEXT,
+    })
+}
+
+/// The type of a value as far as it shows: text or an array of it.
+#[cfg(feature = "serde")]
+pub(crate) fn type_of(oid: u32, value: &[u8]) -> Result<Type, &'static str> {
+    if let Some(element) = array_element(value) {
+        let element = Type::from_oid(element).unwrap_or(Type::UNKNOWN);
+        return Ok(Type::new(String::new(), oid, Kind::Array(element), String::new()));
+    }
+    if is_text(value) { Ok(Type::UNKNOWN) } else { Err(NO_TEXT) }
+}
+
+/// Text has no zero bytes; binary forms have them in their counts and lengths, or begin with a version or a flag.
+fn is_text(value: &[u8]) -> bool {
+    !value.contains(&0) && value.first().is_none_or(|&first| first >= 9)
+}
+
+/// The OID of the elements, where a value can be an array.
+fn array_element(value: &[u8]) -> Option<u32> {
+    let header: &[u8; 12] = value.first_chunk()?;
+    let word = |at: usize| Some(u32::from_be_bytes(*header.get(at..)?.first_chunk()?));
+    let (dimensions, flags, element) = (word(0)?, word(4)?, word(8)?);
+    check_array(value)?;
+    (dimensions <= 6 && flags <= 1 && element != 0).then_some(element)
+}

@@ -1,0 +1,397 @@
+//! What calls cost and what became of them: counters, and hooks for spans with OpenTelemetry's names.
+//!
+//! [`Client::metrics`](crate::Client::metrics) gives the counters. An [`Observer`] set by
+//! [`Config::observer`](crate::Config::observer) is told of each call when it begins and when it ends, with the attributes
+//! of OpenTelemetry's conventions for databases; what it makes of them is its own, so this crate depends on no telemetry.
+//! Neither ever sees SQL, parameters, values or credentials.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Config, Error, Kind};
+
+/// The counters of a client and its clones, since it was made.
+///
+/// # Examples
+/// ```
+/// let client = onetrip::Client::connect("https://app:secret@db.example.com/shop")?;
+/// let metrics = client.metrics();
+/// assert_eq!((metrics.calls, metrics.failures(onetrip::Kind::Timeout)), (0, 0));
+/// # Ok::<(), onetrip::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Calls that ended: queries, batches, scripts, streams.
+    pub calls: u64,
+    /// Calls that were dropped before they ended, streams among them.
+    pub cancelled: u64,
+    /// HTTP requests; what is over the number of calls was sent again.
+    pub requests: u64,
+    /// Rows received.
+    pub rows: u64,
+    /// Bytes of request bodies.
+    pub bytes_sent: u64,
+    /// Bytes of answers.
+    pub bytes_received: u64,
+    /// Milliseconds from the beginning of calls to their end, together. In a Worker the clock stands still during
+    /// computation, so this is time spent waiting.
+    pub duration_ms: u64,
+    /// What the endpoint says of its own time (`Server-Timing`), together.
+    pub server: ServerTiming,
+    failures: [u64; KINDS],
+}
+
+impl Metrics {
+    /// Calls that failed with an error of this class. Errors in reading values are none of a call.
+    pub fn failures(&self, kind: Kind) -> u64 {
+        self.failures.get(kind as usize).copied().unwrap_or_default()
+    }
+}
+
+/// What an endpoint says of its own time, in microseconds; 0 where it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerTiming {
+    /// Waiting for a connection to PostgreSQL.
+    pub queue_us: u64,
+    /// Logging in to PostgreSQL; 0 on a warm connection.
+    pub connect_us: u64,
+    /// Until PostgreSQL's first byte.
+    pub execute_us: u64,
+}
+
+impl ServerTiming {
+    /// Reads the header: `queue;dur=0.1, connect;dur=0, execute;dur=1.25`. What it does not know it leaves out.
+    fn parse(header: &str) -> ServerTiming {
+        let mut timing = ServerTiming::default();
+        for metric in header.split(',') {
+            let mut parts = metric.split(';').map(str::trim);
+            let place = match parts.next() {
+                Some("queue") => &mut timing.queue_us,
+                Some("connect") => &mut timing.connect_us,
+                Some("execute") => &mut timing.execute_us,
+                _ => continue,
+            };
+            *place = parts.find_map(|part| part.strip_prefix("dur=")).and_then(microseconds).unwrap_or(0);
+        }
+        timing
+    }
+}
+
+/// Decimal milliseconds, without core's parser of floats, which is large in wasm.
+fn microseconds(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digit = |at: usize| match fraction.as_bytes().get(at) {
+        None => Some(0),
+        Some(digit) => char::from(*digit).to_digit(10).map(u64::from),
+    };
+    whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(digit(0)? * 100 + digit(1)? * 10 + digit(2)?)
+}
+
+/// Hears of every call of a client.
+///
+/// # Examples
+/// A log line for each call:
+/// ```
+/// use onetrip::metrics::{Ended, Observer, Span, Started};
+///
+/// struct Log;
+///
+/// impl Observer for Log {
+///     fn begin(&self, started: &Started<'_>) -> Option<Box<dyn Span>> {
+///         let attributes: Vec<String> =
+///             started.attributes().map(|(name, value)| format!("{name}={value:?}")).collect();
+///         Some(Box::new(Line(format!("{} {}", started.span_name(), attributes.join(" ")))))
+///     }
+/// }
+///
+/// struct Line(String);
+///
+/// impl Span for Line {
+///     fn end(self: Box<Self>, ended: &Ended) {
+///         println!("{} {} ms, {} rows, error: {:?}", self.0, ended.duration_ms, ended.rows, ended.error_type());
+///     }
+/// }
+///
+/// let config: onetrip::Config = "https://app:secret@db.example.com/shop".parse()?;
+/// let client = onetrip::Client::new(config.observer(Log));
+/// # Ok::<(), onetrip::Error>(())
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// A call begins: before its first attempt. `None` where it is of no interest.
+    fn begin(&self, started: &Started<'_>) -> Option<Box<dyn Span>>;
+}
+
+/// One call, from its beginning to its end.
+pub trait Span: Send {
+    /// The call has ended, or was dropped.
+    fn end(self: Box<Self>, ended: &Ended);
+}
+
+/// The value of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Text.
+    Text(&'a str),
+    /// A whole number.
+    Integer(i64),
+}
+
+/// A call that begins.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Started<'a> {
+    /// The name of the database in the endpoint's configuration.
+    pub database: &'a str,
+    /// The endpoint's host.
+    pub server_address: &'a str,
+    /// The endpoint's port, where the URL names one.
+    pub server_port: Option<u16>,
+    /// The command, as `SELECT`; `BATCH` for several statements; empty where it is none of the usual ones.
+    pub operation: &'static str,
+    /// How many statements it sends.
+    pub statements: usize,
+}
+
+impl<'a> Started<'a> {
+    /// The name of the span: the operation and the database.
+    pub fn span_name(&self) -> String {
+        format!("{} {}", self.operation, self.database).trim_start().to_owned()
+    }
+
+    /// The attributes by their names in OpenTelemetry's semantic conventions.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'static str, Value<'a>)> {
+        let port = self.server_port.map(|port| ("server.port", Value::Integer(port.into())));
+        let operation = Some(self.operation).filter(|operation| !operation.is_empty());
+        let batch = Some(self.statements).filter(|&statements| statements > 1);
+        [
+            Some(("db.system.name", Value::Text("postgresql"))),
+            Some(("db.namespace", Value::Text(self.database))),
+            Some(("server.address", Value::Text(self.server_address))),
+            port,
+            operation.map(|operation| ("db.operation.name", Value::Text(operation))),
+            batch.map(|size| {
+                ("db.operation.batch.size", Value::Integer(i64::try_from(size).unwrap_or(i64::MAX)))
+            }),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// A call that has ended.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Ended {
+    /// Milliseconds since its beginning.
+    pub duration_ms: u64,
+    /// How many HTTP requests it took.
+    pub requests: u64,
+    /// Bytes of their bodies.
+    pub bytes_sent: u64,
+    /// Bytes of the answers.
+    pub bytes_received: u64,
+    /// Rows received.
+    pub rows: u64,
+    /// What the endpoint says of its own time.
+    pub server: ServerTiming,
+    /// The class of its error.
+    pub error: Option<Kind>,
+    /// The SQLSTATE of its error.
+    pub sqlstate: Option<String>,
+    /// Whether it was dropped before its end.
+    pub cancelled: bool,
+}
+
+impl Ended {
+    /// The class of the error as a word of few values: the SQLSTATE, or the name of the [`Kind`] in lower case.
+    pub fn error_type(&self) -> Option<&str> {
+        if self.cancelled {
+            return Some("cancelled");
+        }
+        Some(match (self.sqlstate.as_deref(), self.error?) {
+            (Some(sqlstate), _) => sqlstate,
+            (None, Kind::Usage) => "usage",
+            (None, Kind::Refused) => "refused",
+            (None, Kind::Unreachable) => "unreachable",
+            (None, Kind::Lost) => "lost",
+            (None, Kind::Timeout) => "timeout",
+            (None, Kind::Protocol) => "protocol",
+            (None, Kind::Sql) => "sql",
+            (None, Kind::TransactionLeftOpen) => "transaction_left_open",
+            (None, Kind::RowCount) => "row_count",
+            (None, Kind::Decode) => "decode",
+        })
+    }
+
+    /// The attributes by their names in OpenTelemetry's semantic conventions.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'static str, Value<'_>)> {
+        let rows = Value::Integer(i64::try_from(self.rows).unwrap_or(i64::MAX));
+        [
+            Some(("db.response.returned_rows", rows)),
+            self.sqlstate.as_deref().map(|sqlstate| ("db.response.status_code", Value::Text(sqlstate))),
+            self.error_type().map(|error| ("error.type", Value::Text(error))),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// One more than the last of [`Kind`].
+const KINDS: usize = Kind::Decode as usize + 1;
+
+/// The counters as they are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    calls: AtomicU64,
+    cancelled: AtomicU64,
+    requests: AtomicU64,
+    rows: AtomicU64,
+    bytes_sent: AtomicU64,
+    bytes_received: AtomicU64,
+    duration_ms: AtomicU64,
+    server: [AtomicU64; 3],
+    failures: [AtomicU64; KINDS],
+}
+
+impl Counters {
+    pub(crate) fn snapshot(&self) -> Metrics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let [queue_us, connect_us, execute_us] = self.server.each_ref().map(read);
+        Metrics {
+            calls: read(&self.calls),
+            cancelled: read(&self.cancelled),
+            requests: read(&self.requests),
+            rows: read(&self.rows),
+            bytes_sent: read(&self.bytes_sent),
+            bytes_received: read(&self.bytes_received),
+            duration_ms: read(&self.duration_ms),
+            server: ServerTiming { queue_us, connect_us, execute_us },
+            failures: self.failures.each_ref().map(read),
+        }
+    }
+
+    fn count(&self, ended: &Ended) {
+        let add = |counter: &AtomicU64, number: u64| counter.fetch_add(number, Ordering::Relaxed);
+        add(if ended.cancelled { &self.cancelled } else { &self.calls }, 1);
+        add(&self.requests, ended.requests);
+        add(&self.rows, ended.rows);
+        add(&self.bytes_sent, ended.bytes_sent);
+        add(&self.bytes_received, ended.bytes_received);
+        add(&self.duration_ms, ended.duration_ms);
+        let ServerTiming { queue_us, connect_us, execute_us } = ended.server;
+        for (counter, number) in self.server.iter().zip([queue_us, connect_us, execute_us]) {
+            add(counter, number);
+        }
+        if let Some(counter) = ended.error.and_then(|kind| self.failures.get(kind as usize)) {
+            add(counter, 1);
+        }
+    }
+}
+
+/// The command of a statement, one of the usual ones: telemetry wants few values.
+#[derive(Clone, Copy)]
+pub(crate) struct Operation(&'static str);
+
+impl Operation {
+    pub(crate) const BATCH: Operation = Operation("BATCH");
+
+    pub(crate) fn of(sql: &str) -> Operation {
+        const USUAL: [&str; 9] =
+            ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "MERGE", "VALUES", "CALL", "CREATE"];
+        let sql = sql.trim_start();
+        let end = sql.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(sql.len());
+        let word = sql.get(..end).unwrap_or_default();
+        Operation(USUAL.into_iter().find(|usual| word.eq_ignore_ascii_case(usual)).unwrap_or(""))
+    }
+}
+
+/// A call that is being counted. Dropping it counts it as cancelled.
+pub(crate) struct Call {
+    counters: Arc<Counters>,
+    span: Option<Box<dyn Span>>,
+    start_ms: u64,
+    ended: Ended,
+}
+
+impl Call {
+    pub(crate) fn begin(
+        counters: Arc<Counters>,
+        config: &Config,
+        operation: Operation,
+        statements: usize,
+        start_ms: u64,
+    ) -> Call {
+        let span = config.observer.as_ref().and_then(|observer| {
+            let (server_address, server_port) = config.host();
+            let Operation(operation) = operation;
+            let database = config.database();
+            observer.begin(&Started { database, server_address, server_port, operation, statements })
+        });
+        Call { counters, span, start_ms, ended: Ended { cancelled: true, ..Ended::default() } }
+    }
+
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.ended.requests += 1;
+        self.ended.bytes_sent += bytes as u64;
+    }
+
+    pub(crate) fn answered(&mut self, server_timing: &str) {
+        self.ended.server = ServerTiming::parse(server_timing);
+    }
+
+    pub(crate) fn received(&mut self, bytes: usize) {
+        self.ended.bytes_received += bytes as u64;
+    }
+
+    pub(crate) fn rows(&mut self, rows: usize) {
+        self.ended.rows += rows as u64;
+    }
+
+    pub(crate) fn end(mut self, now_ms: u64, outcome: Result<(), &Error>) {
+        self.ended.cancelled = false;
+        self.ended.duration_ms = now_ms.saturating_sub(self.start_ms);
+        if let Err(error) = outcome {
+            self.ended.error = Some(error.kind());
+            self.ended.sqlstate = error.code().map(str::to_owned);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.counters.count(&self.ended);
+        if let Some(span) = self.span.take() {
+            span.end(&self.ended);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_timing_is_read_in_any_order_and_what_is_none_is_left_out() {
+        for (header, expected) in [
+            ("queue;dur=0.1, connect;dur=12, execute;dur=1.2345", (100, 12_000, 1_234)),
+            ("execute;desc=\"x\";dur=7.5,cache;dur=9", (0, 0, 7_500)),
+            ("queue, connect;dur=x, execute;dur=1.x", (0, 0, 0)),
+            ("queue;dur=99999999999999999999", (0, 0, 0)),
+            ("", (0, 0, 0)),
+        ] {
+            let timing = ServerTiming::parse(header);
+            assert_eq!((timing.queue_us, timing.connect_us, timing.execute_us), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn an_operation_is_one_of_few() {
+        for (sql, operation) in
+            [(" select 1", "SELECT"), ("Insert into t", "INSERT"), ("vacuum", ""), ("", ""), ("selects", "")]
+        {
+            assert_eq!(Operation::of(sql).0, operation, "{sql}");
+        }
+    }
+}
