@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 /// A role of PostgreSQL and its password. The memory is cleared when it is dropped, and `Debug` shows neither.
+#[derive(Clone)]
 pub(crate) struct Credentials {
     // "role:password"
     text: Zeroizing<String>,

@@ -7,7 +7,7 @@ use onetrip_wire::problem::Code;
 use crate::postgres::{Broken, LoginError};
 
 /// A request that ended before PostgreSQL's answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     /// Decides on the status and on whether the request may be sent again.
     pub(crate) code: Code,
@@ -99,6 +99,10 @@ impl From<LoginError> for Failure {
 impl From<Broken> for Failure {
     fn from(broken: Broken) -> Failure {
         match broken {
+            // Not twice in one request, for then nothing is taken for prepared.
+            Broken::Outdated => {
+                Failure::new(Code::Internal, "statements that were parsed anew were taken for outdated")
+            }
             Broken::Unsent { sqlstate } => Failure::new(
                 Code::DatabaseUnreachable,
                 "PostgreSQL closed the connection before it executed anything; the request may be sent again",

@@ -45,6 +45,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, false, "This path does not take this method";
     /// No representation fits `Accept`.
     NotAcceptable = "not_acceptable", 406, false, "No representation fits Accept";
+    /// The request's deadline passed before it got a connection.
+    DeadlineInQueue = "deadline_in_queue", 408, true, "The deadline passed before anything was executed";
     /// The body is over the endpoint's limit.
     RequestTooLarge = "request_too_large", 413, false, "The request is too large";
     /// Another `Content-Type` or a `Content-Encoding`.
@@ -57,6 +59,8 @@ codes! {
     ConnectionLost = "connection_lost", 502, false, "The connection to the database was lost; the outcome is unknown";
     /// No connection became free in time.
     PoolTimeout = "pool_timeout", 503, true, "No database connection became free in time";
+    /// The request's deadline passed while PostgreSQL worked on it.
+    DeadlineExceeded = "deadline_exceeded", 504, false, "The deadline passed; the query was cancelled";
     /// The endpoint drains.
     ShuttingDown = "shutting_down", 503, true, "The endpoint is shutting down";
     /// A bug in the endpoint.

@@ -140,6 +140,14 @@ pub struct DatabaseConfig {
     /// How old a connection gets, and how long a password is good without being proven again. Default: 30 minutes,
     /// 1 s to 1 day.
     pub max_lifetime: Duration,
+    /// How many connections of each role stay open however long they are unused. Default: 0, at most `pool_size`.
+    pub min_pool_size: u32,
+    /// The most requests of each role that wait for a connection; one more gets 429. Default: 1000, 1 to 100,000.
+    pub queue_size: u32,
+    /// The most statements that are kept prepared on each connection; 0 keeps none. Default: 256, at most 10,000.
+    pub statement_cache: u32,
+    /// Whether session state is undone behind each request. Default: true.
+    pub session_reset: bool,
     /// How many logins run at once, all roles together. Default: 4, 1 to 100.
     pub concurrent_logins: u32,
     /// Whether a role may be used that PostgreSQL lets in without a password (`trust`, `peer`, …), in which case the
@@ -342,6 +350,10 @@ fn database(read: &mut Reader<'_>) -> Option<DatabaseConfig> {
     let connect_timeout = read.duration("connect_timeout", 5 * second, waits);
     let idle_timeout = read.duration("idle_timeout", 300 * second, ages.clone());
     let max_lifetime = read.duration("max_lifetime", 1800 * second, ages);
+    let min_pool_size = read.number("min_pool_size", 0, 0..=pool_size);
+    let queue_size = read.number("queue_size", 1000, 1..=100_000);
+    let statement_cache = read.number("statement_cache", 256, 0..=10_000);
+    let session_reset = read.value("session_reset", true, Value::boolean);
     let concurrent_logins = read.number("concurrent_logins", 4, 1..=100);
     let allow_trust = read.value("allow_trust", false, Value::boolean);
     Some(DatabaseConfig {
@@ -351,6 +363,10 @@ fn database(read: &mut Reader<'_>) -> Option<DatabaseConfig> {
         connect_timeout,
         idle_timeout,
         max_lifetime,
+        min_pool_size,
+        queue_size,
+        statement_cache,
+        session_reset,
         concurrent_logins,
         allow_trust,
     })

@@ -43,6 +43,10 @@ pub(crate) const DATABASE_KEYS: &[&str] = &[
     "connect_timeout",
     "idle_timeout",
     "max_lifetime",
+    "min_pool_size",
+    "queue_size",
+    "statement_cache",
+    "session_reset",
     "concurrent_logins",
     "allow_trust",
 ];

@@ -9,8 +9,9 @@ use crate::config::AllowedOrigins;
 
 /// What a page may send. `idempotency-key` and `traceparent` are reserved by the protocol, and tracing tools add the
 /// latter by themselves.
-const ALLOWED_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, accept, idempotency-key, traceparent, tracestate");
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, accept, onetrip-deadline, idempotency-key, traceparent, tracestate",
+);
 
 /// What a page may read of a response.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use onetrip_wire::backend::TransactionStatus;
 use onetrip_wire::problem::Code;
 
 use crate::codec::Pipeline;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::failure::Failure;
-use crate::pool::{Database, Timing};
+use crate::pool::{Access, Database, Deadline, Timing};
 use crate::postgres::{self, Broken, Exchange, Part};
 
+const DEADLINE: HeaderName = HeaderName::from_static("onetrip-deadline");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// How often a request is sent again to PostgreSQL when it is certain that nothing of it was executed.
@@ -23,33 +23,84 @@ const ATTEMPTS: usize = 3;
 /// The SQLSTATE of a statement that must not stand behind another one in its transaction, such as VACUUM.
 const ACTIVE_TRANSACTION: &str = "25001";
 
+/// Who asks, their password proven, and how long they wait.
+pub(super) struct Caller<'a> {
+    pub(super) database: &'a Database,
+    pub(super) access: Access<'a>,
+    pub(super) deadline: Deadline,
+}
+
+impl<'a> Caller<'a> {
+    /// Has the password proven.
+    pub(super) async fn new(
+        database: &'a Database,
+        credentials: &'a Credentials,
+        deadline: Deadline,
+        timing: &mut Timing,
+    ) -> Result<Caller<'a>, Failure> {
+        let _waiting = database.metrics().waiting.one();
+        let access = database.authenticate(credentials, deadline, timing).await?;
+        Ok(Caller { database, access, deadline })
+    }
+}
+
+/// When the answer has to be there, if the client says so.
+pub(super) fn deadline(headers: &HeaderMap) -> Result<Deadline, Failure> {
+    let Some(value) = headers.get(DEADLINE) else { return Ok(Deadline::default()) };
+    let milliseconds = value.to_str().ok().and_then(|text| text.parse::<u32>().ok()).filter(|&ms| ms > 0);
+    let milliseconds = milliseconds.ok_or_else(|| {
+        Failure::malformed(
+            "the Onetrip-Deadline header must be a whole number of milliseconds from 1 to 4294967295",
+        )
+    })?;
+    Ok(Deadline::after(Duration::from_millis(milliseconds.into())))
+}
+
+/// What comes of `work`; `None` when the deadline passes before.
+pub(super) async fn within<T>(deadline: Deadline, work: impl Future<Output = T>) -> Option<T> {
+    match deadline.instant() {
+        None => Some(work.await),
+        Some(instant) => tokio::time::timeout_at(instant, work).await.ok(),
+    }
+}
+
+pub(super) fn deadline_exceeded() -> Failure {
+    Failure::new(
+        Code::DeadlineExceeded,
+        "the deadline of the request (Onetrip-Deadline) passed while PostgreSQL worked on it; it was cancelled, and \
+         whether it took effect is unknown",
+    )
+}
+
 /// Sends a pipeline to PostgreSQL and waits for the first part of its answer.
 ///
 /// Its settings go in the same flight, in the same transaction, where they can. A statement that PostgreSQL then refuses
 /// because it stands behind another one has done nothing, and is sent again behind a flight of the settings alone.
 pub(super) async fn begin(
-    database: &Database,
-    credentials: &Credentials,
+    caller: &Caller<'_>,
     pipeline: &Pipeline,
     config: &Config,
     timing: &mut Timing,
     execute: &mut Duration,
 ) -> Result<(Exchange, Part), Failure> {
+    let Caller { database, access, deadline } = caller;
     let metrics = database.metrics();
     let mut together = pipeline.settings_fit();
     let mut attempt = 1;
+    let mut fresh = false;
     loop {
         let waiting = metrics.waiting.one();
-        let mut lease = database.lease(credentials, timing).await?;
+        let mut lease = access.lease(*deadline, timing).await?;
         drop(waiting);
         let started = Instant::now();
         let settings = if together {
             pipeline.settings.frames()
         } else {
-            match postgres::apply(&mut lease, &pipeline.settings, |_, _| {}).await {
+            let applied = within(*deadline, postgres::apply(&mut lease, &pipeline.settings, |_, _| {})).await;
+            match applied.ok_or_else(deadline_exceeded)? {
                 Ok(Ok(())) => {}
                 Ok(Err(refused)) => {
-                    tokio::spawn(postgres::restore(lease, TransactionStatus::Idle));
+                    tokio::spawn(postgres::restore(lease));
                     let failure = Failure::new(Code::MalformedRequest, refused.message().to_owned());
                     return Err(failure.sqlstate(Some(refused.code().to_owned())));
                 }
@@ -61,19 +112,19 @@ pub(super) async fn begin(
             }
             Bytes::new()
         };
-        let mut exchange = Exchange::new(lease, pipeline, &settings, &config.limits, metrics.clone());
-        let first = exchange.next().await;
+        let mut exchange = Exchange::new(lease, pipeline, &settings, &config.limits, metrics.clone(), fresh);
+        let first = within(*deadline, exchange.next()).await;
         *execute = started.elapsed();
-        match first {
+        match first.ok_or_else(deadline_exceeded)? {
             Ok(Part::Last(_))
                 if !settings.is_empty()
                     && exchange.summary().sqlstate.as_deref() == Some(ACTIVE_TRANSACTION) =>
             {
-                exchange.finish().await;
                 together = false;
             }
             Ok(part) => return Ok((exchange, part)),
             Err(Broken::Unsent { .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(Broken::Outdated) if !fresh => fresh = true,
             Err(broken) => return Err(broken.into()),
         }
     }

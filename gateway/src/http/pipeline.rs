@@ -13,13 +13,13 @@ use tokio::sync::mpsc::Sender;
 
 use super::body::{self, Answer, Piece};
 use super::compression::{self, Compressor};
-use super::execution;
+use super::execution::{self, Caller, within};
 use super::record::{Ending, Record};
 use crate::codec::{Format, Pipeline};
 use crate::config::{Coding, Compression, Config};
 use crate::credentials::Credentials;
 use crate::failure::Failure;
-use crate::pool::{Database, Timing};
+use crate::pool::Timing;
 use crate::postgres::{Broken, Exchange, Part};
 use crate::server::{Served, Shared};
 
@@ -51,12 +51,18 @@ pub(super) async fn answer(
     let credentials = Credentials::from_header(authorization.as_bytes())
         .map_err(|detail| Failure::new(Code::InvalidCredentials, detail))?;
     record.role(credentials.role());
+    let mut timing = Timing::default();
+    let deadline = execution::deadline(&head.headers)?;
+    // Before the body, so that nothing of a stranger's is kept but the head of its request.
+    let caller = Caller::new(database, &credentials, deadline, &mut timing).await;
+    record.timing(timing, Duration::ZERO);
+    let caller = caller?;
     let limits = &served.config.limits;
     let body = body::read(body, limits.request_bytes, limits.body_timeout).await?;
     record.request_bytes(body.len());
     let pipeline = format.decode(body, representation)?;
     let coding = compression::negotiate(&head.headers, &served.config.compression.codings);
-    execute(database, &credentials, &pipeline, coding, &served.config, record).await
+    execute(&caller, &pipeline, timing, coding, &served.config, record).await
 }
 
 /// How the request is written, and how its answer is to be.
@@ -92,21 +98,20 @@ fn formats(headers: &HeaderMap) -> Result<(Format, Representation), Failure> {
 
 /// Sends a pipeline to PostgreSQL and waits for the first part of its answer.
 async fn execute(
-    database: &Database,
-    credentials: &Credentials,
+    caller: &Caller<'_>,
     pipeline: &Pipeline,
+    mut timing: Timing,
     coding: Option<Coding>,
     config: &Config,
     record: &mut Record,
 ) -> Result<Response<Answer>, Failure> {
-    let (mut timing, mut execute) = (Timing::default(), Duration::ZERO);
-    let begun = execution::begin(database, credentials, pipeline, config, &mut timing, &mut execute).await;
+    let (deadline, mut execute) = (caller.deadline, Duration::ZERO);
+    let begun = execution::begin(caller, pipeline, config, &mut timing, &mut execute).await;
     record.timing(timing, execute);
     let (mut exchange, first) = begun?;
     let (answer, coded) = match first {
         Part::Last(bytes) => {
             record.summary(exchange.summary());
-            tokio::spawn(exchange.finish());
             let (bytes, coded) = compress_whole(bytes, coding, &config.compression).await;
             (Answer::whole(bytes), coded)
         }
@@ -116,13 +121,12 @@ async fn execute(
             let (sender, receiver) = tokio::sync::mpsc::channel(PARTS_WAITING);
             let (send_timeout, ending) = (config.limits.send_timeout, record.ending());
             tokio::spawn(async move {
-                let streamed = stream(&mut exchange, &sender, compressor, send_timeout).await;
+                let streamed =
+                    within(deadline, stream(&mut exchange, &sender, compressor, send_timeout)).await;
+                let streamed = streamed.unwrap_or(Err("its deadline passed"));
                 // Set once, here: the answer's end may be looked at as soon as the sender is gone.
                 let _ = ending.set(Ending { summary: exchange.summary(), cut: streamed.err() });
                 drop(sender);
-                if streamed.is_ok() {
-                    exchange.finish().await;
-                }
             });
             (Answer::streamed(first, receiver), coding)
         }
@@ -189,7 +193,7 @@ async fn stream(
             Ok(Part::More(bytes)) => (bytes, false),
             Ok(Part::Last(bytes)) => (bytes, true),
             Err(Broken::Protocol(_)) => return Err("PostgreSQL's answer could not be read"),
-            Err(Broken::Lost { .. } | Broken::Unsent { .. }) => {
+            Err(Broken::Lost { .. } | Broken::Unsent { .. } | Broken::Outdated) => {
                 return Err("PostgreSQL closed the connection");
             }
         };

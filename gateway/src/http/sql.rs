@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::body::{self, Answer, Piece};
 use super::compression::{self, Compressor};
+use super::execution::{Caller, within};
 use super::pipeline::{PARTS_WAITING, compress_whole, compressed, say_coding};
 use super::record::{Ending, Record};
 use super::{cors, execution};
@@ -25,7 +26,7 @@ use crate::codec::neon::{
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::failure::Failure;
-use crate::pool::{Database, Timing};
+use crate::pool::{Database, Deadline, Timing};
 use crate::postgres::{Broken, Exchange, Part};
 use crate::server::{Served, Shared};
 
@@ -159,6 +160,19 @@ async fn answer(
     let Some(password) = password.filter(|_| !head.headers.contains_key(header::AUTHORIZATION)) else {
         return Err("missing authentication credentials: required password".into());
     };
+    let credentials = Credentials::new(&role, &password)?;
+    let Some(database) = served.databases.get(&name) else {
+        let message = format!("database \"{name}\" does not exist");
+        let failure = Failure::new(Code::UnknownDatabase, "no database of that name is configured");
+        return Err(Refusal::Failed(failure, fatal("3D000", message)));
+    };
+    record.database(name, database.metrics().clone());
+    let (mut timing, mut execute) = (Timing::default(), Duration::ZERO);
+    let deadline = execution::deadline(&head.headers)?;
+    // Before the body, so that nothing of a stranger's is kept but the head of its request.
+    let caller = Caller::new(database, &credentials, deadline, &mut timing).await;
+    record.timing(timing, execute);
+    let caller = caller.map_err(|failure| refusal_of(failure, &role))?;
     let config = &served.config;
     let limits = &config.limits;
     let body = body::read(body, limits.request_bytes, limits.body_timeout).await.map_err(|failure| {
@@ -170,16 +184,7 @@ async fn answer(
     })?;
     record.request_bytes(body.len());
     let request = decode(&body, &headers, settings)?;
-    let Some(database) = served.databases.get(&name) else {
-        let message = format!("database \"{name}\" does not exist");
-        let failure = Failure::new(Code::UnknownDatabase, "no database of that name is configured");
-        return Err(Refusal::Failed(failure, fatal("3D000", message)));
-    };
-    record.database(name, database.metrics().clone());
-    let credentials = Credentials::new(&role, &password)?;
-    let (mut timing, mut execute) = (Timing::default(), Duration::ZERO);
-    let begun =
-        execution::begin(database, &credentials, &request.pipeline, config, &mut timing, &mut execute).await;
+    let begun = execution::begin(&caller, &request.pipeline, config, &mut timing, &mut execute).await;
     record.timing(timing, execute);
     let (mut exchange, mut part) = begun.map_err(|failure| refusal_of(failure, &role))?;
 
@@ -190,7 +195,12 @@ async fn answer(
         database.types().clone(),
         limits.row_bytes,
     );
-    let mut writer = Writer { served: served.clone(), database: database.clone(), credentials, encoder };
+    let mut writer = Writer {
+        served: served.clone(),
+        database: database.clone(),
+        credentials: credentials.clone(),
+        encoder,
+    };
     let coding = compression::negotiate(&head.headers, &config.compression.codings);
     // What is held back until the end has its status still to come. An answer that is larger is streamed.
     let (answer, coded) = loop {
@@ -199,7 +209,6 @@ async fn answer(
         let needed = writer.push(bytes)?;
         if last {
             record.summary(exchange.summary());
-            tokio::spawn(exchange.finish());
             writer.settle(needed).await?;
             if let Some(error) = writer.encoder.error() {
                 return Err(Refusal::Error(error.clone()));
@@ -210,11 +219,15 @@ async fn answer(
         }
         if writer.encoder.error().is_none() && writer.encoder.held_bytes() > limits.buffer_bytes {
             writer.settle(needed).await?;
-            break (stream(writer, exchange, coding.map(Compressor::new), record).await, coding);
+            break (stream(writer, exchange, deadline, coding.map(Compressor::new), record).await, coding);
         }
-        part = match exchange.next().await {
-            Ok(part) => part,
-            Err(broken) => {
+        part = match within(deadline, exchange.next()).await {
+            Some(Ok(part)) => part,
+            None => {
+                record.summary(exchange.summary());
+                return Err(execution::deadline_exceeded().into());
+            }
+            Some(Err(broken)) => {
                 record.summary(exchange.summary());
                 // An error that PostgreSQL, or the endpoint, said before the connection was lost tells more.
                 return Err(match writer.encoder.error() {
@@ -291,9 +304,10 @@ impl Writer {
     async fn ask(&self, type_oids: &[u32]) -> Result<(), Failure> {
         let (mut timing, mut execute) = (Timing::default(), Duration::ZERO);
         let (question, config) = (Types::question(type_oids), self.config());
+        let (database, credentials) = (&self.database, &self.credentials);
+        let caller = Caller::new(database, credentials, Deadline::default(), &mut timing).await?;
         let (mut exchange, mut part) =
-            execution::begin(&self.database, &self.credentials, &question, config, &mut timing, &mut execute)
-                .await?;
+            execution::begin(&caller, &question, config, &mut timing, &mut execute).await?;
         let mut answer = Vec::new();
         loop {
             let last = matches!(part, Part::Last(_));
@@ -304,7 +318,6 @@ impl Writer {
             }
             part = exchange.next().await?;
         }
-        tokio::spawn(exchange.finish());
         let frames = FrameLimits::default().frame_bytes(config.limits.row_bytes);
         let learned = self.database.types().learn(type_oids, &answer, &frames);
         learned.map_err(|error| Broken::Protocol(error).into())
@@ -316,6 +329,7 @@ impl Writer {
 async fn stream(
     mut writer: Writer,
     mut exchange: Exchange,
+    deadline: Deadline,
     mut compressor: Option<Compressor>,
     record: &mut Record,
 ) -> Answer {
@@ -323,13 +337,11 @@ async fn stream(
     let (sender, receiver) = mpsc::channel(PARTS_WAITING);
     let ending = record.ending();
     tokio::spawn(async move {
-        let streamed = stream_rest(&mut writer, &mut exchange, compressor, &sender).await;
+        let streamed = stream_rest(&mut writer, &mut exchange, compressor, &sender);
+        let streamed = within(deadline, streamed).await.unwrap_or(Err("its deadline passed"));
         // Set once, here: the answer's end may be looked at as soon as the sender is gone.
         let _ = ending.set(Ending { summary: exchange.summary(), cut: streamed.err() });
         drop(sender);
-        if streamed.is_ok() {
-            exchange.finish().await;
-        }
     });
     Answer::streamed(first, receiver)
 }
@@ -352,7 +364,7 @@ async fn stream_rest(
             Ok(Part::More(bytes)) => (bytes, false),
             Ok(Part::Last(bytes)) => (bytes, true),
             Err(Broken::Protocol(_)) => return Err(UNREADABLE),
-            Err(Broken::Lost { .. } | Broken::Unsent { .. }) => {
+            Err(Broken::Lost { .. } | Broken::Unsent { .. } | Broken::Outdated) => {
                 return Err("PostgreSQL closed the connection");
             }
         };

@@ -127,6 +127,13 @@ pub(crate) struct DatabaseMetrics {
     pub(crate) response_bytes: Counter,
     /// DataRows in answers.
     pub(crate) rows: Counter,
+    /// Statements that were found prepared on their connection, that were parsed where they could be kept, and that did
+    /// not fit the database any longer.
+    pub(crate) statements_prepared: Counter,
+    pub(crate) statements_parsed: Counter,
+    pub(crate) statements_outdated: Counter,
+    /// Requests that were cancelled because nobody waited for them any longer, or their deadline had passed.
+    pub(crate) cancelled: Counter,
 }
 
 impl DatabaseMetrics {
@@ -163,7 +170,7 @@ pub(crate) fn databases(
     nameless: &Refusals,
     all: &[(&str, &DatabaseMetrics, Occupancy)],
 ) {
-    let counters: [Family<Of<Counter>>; 6] = [
+    let counters: [Family<Of<Counter>>; 10] = [
         ("onetrip_requests_answered_total", "Requests that PostgreSQL has answered, in whole.", |of| {
             &of.answered
         }),
@@ -176,6 +183,20 @@ pub(crate) fn databases(
             &of.response_bytes
         }),
         ("onetrip_rows_total", "Rows in answers.", |of| &of.rows),
+        (
+            "onetrip_statements_prepared_total",
+            "Statements that were prepared already, so not parsed.",
+            |of| &of.statements_prepared,
+        ),
+        ("onetrip_statements_parsed_total", "Statements that were parsed, and may be kept.", |of| {
+            &of.statements_parsed
+        }),
+        (
+            "onetrip_statements_outdated_total",
+            "Prepared statements that did not fit the database any longer.",
+            |of| &of.statements_outdated,
+        ),
+        ("onetrip_cancelled_total", "Requests that were cancelled in PostgreSQL.", |of| &of.cancelled),
     ];
     for (name, help, counter) in counters {
         text.family(name, Kind::Counter, help);

@@ -1,15 +1,18 @@
-//! One database: who may have which of its connections, and how logging in goes.
+//! One database: whose password is proven, the pools of the roles, and how logging in goes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use onetrip_wire::problem::Code;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use tokio::time::timeout_at;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
 
-use super::lease::{Lease, Pool};
+use super::admission::{self, Deadline};
+use super::lease::Lease;
 use super::reach::Reach;
+use super::role_pool::RolePool;
 use super::verifier::VerifierKey;
 use crate::codec::neon::Types;
 use crate::config::DatabaseConfig;
@@ -20,24 +23,54 @@ use crate::postgres::{Connection, Target};
 
 /// A database that the endpoint serves, with the pools of its roles.
 pub(crate) struct Database {
-    config: DatabaseConfig,
-    target: Arc<Target>,
-    key: Arc<VerifierKey>,
-    logins: Semaphore,
+    context: Arc<Context>,
     /// By role. A role gets a pool when PostgreSQL has accepted its password, so strangers cannot fill the map.
-    pools: Mutex<HashMap<String, Arc<Pool>>>,
-    metrics: Arc<DatabaseMetrics>,
+    pools: Arc<Mutex<HashMap<String, Arc<RolePool>>>>,
+    proving: Arc<Proving>,
     reach: Reach,
     types: Arc<Types>,
 }
 
+/// What the pools of a database share.
+pub(super) struct Context {
+    pub(super) config: DatabaseConfig,
+    pub(super) target: Arc<Target>,
+    pub(super) logins: Semaphore,
+    pub(super) metrics: Arc<DatabaseMetrics>,
+    key: Arc<VerifierKey>,
+}
+
 /// How long getting a connection took.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timing {
-    /// Waiting for a seat in the pool, or for others to log in.
+    /// Waiting for a connection of the pool, or for others to log in.
     pub(crate) queue: Duration,
     /// Connecting and logging in; zero for a connection that was open.
     pub(crate) connect: Duration,
+}
+
+/// Passwords that PostgreSQL is being asked about, by a keyed hash of role and password: each is asked about once,
+/// however many requests bring it.
+#[derive(Default)]
+struct Proving {
+    logins: Mutex<HashMap<Vec<u8>, watch::Receiver<Option<Proven>>>>,
+    waiting: AtomicUsize,
+}
+
+/// How long the login took, or why there is none.
+type Proven = Result<Duration, Failure>;
+
+/// Who is asking, and that PostgreSQL has accepted the password: just now, or no longer ago than `max_lifetime`.
+pub(crate) struct Access<'a> {
+    pool: Arc<RolePool>,
+    credentials: &'a Credentials,
+}
+
+impl Access<'_> {
+    /// A connection that is logged in as the role, its session as after a login.
+    pub(crate) async fn lease(&self, deadline: Deadline, timing: &mut Timing) -> Result<Lease, Failure> {
+        self.pool.lease(self.credentials, deadline, timing).await
+    }
 }
 
 impl Database {
@@ -48,24 +81,28 @@ impl Database {
         key: Arc<VerifierKey>,
         metrics: Arc<DatabaseMetrics>,
     ) -> Result<Database, String> {
-        Ok(Database {
+        let context = Context {
             target: Arc::new(Target::new(&config)?),
             logins: Semaphore::new(usize::try_from(config.concurrent_logins).unwrap_or(1)),
-            key,
-            pools: Mutex::default(),
             metrics,
+            key,
+            config,
+        };
+        Ok(Database {
+            context: Arc::new(context),
+            pools: Arc::default(),
+            proving: Arc::default(),
             reach: Reach::default(),
             types: Arc::default(),
-            config,
         })
     }
 
     pub(crate) fn config(&self) -> &DatabaseConfig {
-        &self.config
+        &self.context.config
     }
 
     pub(crate) fn metrics(&self) -> &Arc<DatabaseMetrics> {
-        &self.metrics
+        &self.context.metrics
     }
 
     /// What is known of its types.
@@ -75,172 +112,166 @@ impl Database {
 
     /// Whether the server can be reached, as of no longer ago than seconds. `name` is for the log.
     pub(crate) async fn is_reachable(&self, name: &str) -> bool {
-        self.reach.is_reachable(name, &self.target).await
+        self.reach.is_reachable(name, &self.context.target).await
     }
 
     /// What the pools hold now.
     pub(crate) fn occupancy(&self) -> Occupancy {
         let pools = self.pools();
         let idle = pools.values().map(|pool| pool.idle_count()).sum();
-        let size = usize::try_from(self.config.pool_size).unwrap_or(usize::MAX);
+        let size = usize::try_from(self.context.config.pool_size).unwrap_or(usize::MAX);
         Occupancy { pools: pools.len(), idle, most: pools.len().saturating_mul(size) }
     }
 
-    /// A connection that is logged in as the role of `credentials`. The password is one that PostgreSQL has accepted:
-    /// just now, or no longer ago than `max_lifetime`.
+    /// Finds out whether PostgreSQL accepts the password, before anything else is done for the request. A stranger gets
+    /// no place in the queue of the role, and nothing that it sends is read.
+    pub(crate) async fn authenticate<'a>(
+        &self,
+        credentials: &'a Credentials,
+        deadline: Deadline,
+        timing: &mut Timing,
+    ) -> Result<Access<'a>, Failure> {
+        let begun = Instant::now();
+        // For the logins of others, and for one's own.
+        let limit = self.context.config.pool_timeout + self.context.config.connect_timeout;
+        let until = deadline.within(begun, limit);
+        loop {
+            if let Some(pool) = self.proven_pool(credentials) {
+                return Ok(Access { pool, credentials });
+            }
+            let _waiting = Waiting::new(self)?;
+            let (asked_by_us, mut proven) = self.ask(credentials);
+            let answer = timeout_at(until.instant, proven.wait_for(Option::is_some)).await;
+            let answer = match answer {
+                Ok(Ok(answer)) => answer.clone(),
+                // The task that asked is gone with the runtime.
+                Ok(Err(_)) => None,
+                Err(_) if until.is_deadline => {
+                    return Err(admission::expired());
+                }
+                Err(_) => {
+                    return Err(self.no_login_in_time());
+                }
+            };
+            match answer {
+                Some(Ok(connect)) => {
+                    let connect = if asked_by_us { connect } else { Duration::ZERO };
+                    timing.connect += connect;
+                    timing.queue += begun.elapsed().saturating_sub(connect);
+                }
+                Some(Err(failure)) => return Err(failure),
+                None => return Err(self.no_login_in_time()),
+            }
+        }
+    }
+
+    /// A connection that is logged in as the role of `credentials`, its session as after a login, for as long as its
+    /// user likes: a session, not a request.
     pub(crate) async fn lease(
         &self,
         credentials: &Credentials,
         timing: &mut Timing,
     ) -> Result<Lease, Failure> {
-        let deadline = tokio::time::Instant::now() + self.config.pool_timeout;
-        loop {
-            if let Some(pool) = self.proven_pool(credentials) {
-                let seat = self.seat(&pool, deadline, timing).await?;
-                let started = Instant::now();
-                let idle = pool.idle_soon(self.config.max_lifetime).await;
-                timing.queue += started.elapsed();
-                if let Some(connection) = idle {
-                    return Ok(self.leased(connection, &pool, seat));
-                }
-                let _login = self.login_permit(deadline, timing).await?;
-                // Meanwhile somebody may have given a connection back.
-                if let Some(connection) = pool.idle(self.config.max_lifetime) {
-                    return Ok(self.leased(connection, &pool, seat));
-                }
-                return match self.login(credentials, timing).await {
-                    Ok(connection) => {
-                        self.prove(&pool, credentials);
-                        Ok(self.leased(connection, &pool, seat))
-                    }
-                    Err(failure) => {
-                        if failure.code == Code::InvalidCredentials {
-                            // PostgreSQL does not take this password any longer.
-                            pool.state().proof = None;
-                        }
-                        Err(failure)
-                    }
-                };
-            }
-
-            // Nobody has proven this password: PostgreSQL is asked before a seat of the pool is taken, so that
-            // strangers cannot keep the role's own requests from theirs.
-            let _login = self.login_permit(deadline, timing).await?;
-            if self.proven_pool(credentials).is_some() {
-                continue;
-            }
-            let connection = self.login(credentials, timing).await?;
-            let pool = self.pool(credentials.role());
-            self.prove(&pool, credentials);
-            if let Ok(seat) = pool.seats.clone().try_acquire_owned() {
-                pool.trim();
-                return Ok(self.leased(connection, &pool, seat));
-            }
-            // All seats are taken: the password is proven now, and the request waits its turn like the others.
-        }
+        let access = self.authenticate(credentials, Deadline::default(), timing).await?;
+        Ok(access.lease(Deadline::default(), timing).await?.for_a_session())
     }
 
     /// Closes connections that nobody needs.
     pub(crate) fn reap(&self) {
-        let pools: Vec<Arc<Pool>> = self.pools().values().cloned().collect();
+        let pools: Vec<Arc<RolePool>> = self.pools().values().cloned().collect();
         for pool in pools {
-            pool.reap(self.config.idle_timeout, self.config.max_lifetime);
+            pool.reap();
         }
     }
 
     /// Closes all connections that wait for a request; those in use close with their last one.
     pub(crate) fn close_idle(&self) {
-        for pool in std::mem::take(&mut *self.pools()).into_values() {
+        let pools = std::mem::take(&mut *self.pools());
+        for pool in pools.into_values() {
             pool.close_idle();
         }
     }
 
     /// How often [`reap`](Self::reap) is worth a look.
     pub(crate) fn reap_interval(&self) -> Duration {
-        let shortest = self.config.idle_timeout.min(self.config.max_lifetime);
+        let config = &self.context.config;
+        let shortest = config.idle_timeout.min(config.max_lifetime);
         (shortest / 4).clamp(Duration::from_millis(250), Duration::from_secs(15))
     }
 
-    fn pools(&self) -> MutexGuard<'_, HashMap<String, Arc<Pool>>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pool(&self, role: &str) -> Arc<Pool> {
-        let new = || Arc::new(Pool::new(self.config.pool_size));
-        self.pools().entry(role.to_owned()).or_insert_with(new).clone()
+    fn pools(&self) -> MutexGuard<'_, HashMap<String, Arc<RolePool>>> {
+        lock(&self.pools)
     }
 
     /// The pool of the role, if its proven password is this one.
-    fn proven_pool(&self, credentials: &Credentials) -> Option<Arc<Pool>> {
+    fn proven_pool(&self, credentials: &Credentials) -> Option<Arc<RolePool>> {
         let pool = self.pools().get(credentials.role()).cloned()?;
-        let lifetime = self.config.max_lifetime;
-        let proven = {
-            let state = pool.state();
-            let proof = state.proof.as_ref()?;
-            self.key.matches(proof, credentials.password(), Instant::now(), lifetime)
-        };
-        proven.then_some(pool)
+        let (key, lifetime) = (&self.context.key, self.context.config.max_lifetime);
+        let now = std::time::Instant::now();
+        pool.is_proven(|proof| key.matches(proof, credentials.password(), now, lifetime)).then_some(pool)
     }
 
-    fn prove(&self, pool: &Pool, credentials: &Credentials) {
-        let proof = self.key.proven(credentials.password(), Instant::now());
-        pool.state().proof = Some(proof);
-    }
-
-    fn leased(&self, connection: Connection, pool: &Arc<Pool>, seat: OwnedSemaphorePermit) -> Lease {
-        Lease::new(connection, pool.clone(), self.target.clone(), seat, self.metrics.clone())
-    }
-
-    async fn seat(
-        &self,
-        pool: &Pool,
-        deadline: tokio::time::Instant,
-        timing: &mut Timing,
-    ) -> Result<OwnedSemaphorePermit, Failure> {
-        let started = Instant::now();
-        let seat = timeout_at(deadline, pool.seats.clone().acquire_owned()).await;
-        timing.queue += started.elapsed();
-        match seat {
-            Ok(seat) => Ok(seat.expect("the semaphore of a pool is never closed")),
-            Err(_) => Err(Failure::new(
-                Code::PoolTimeout,
-                format!(
-                    "all {} connections of this role were in use for {:?}; try again later, or let the operator \
-                     raise pool_size or pool_timeout",
-                    self.config.pool_size, self.config.pool_timeout
-                ),
-            )
-            .retry_after(1)),
+    /// Asks PostgreSQL about the password, or joins those who have asked already; the former is `true`.
+    fn ask(&self, credentials: &Credentials) -> (bool, watch::Receiver<Option<Proven>>) {
+        let tag = self.context.key.tag(credentials);
+        let mut logins = lock(&self.proving.logins);
+        if let Some(proven) = logins.get(&tag) {
+            return (false, proven.clone());
         }
+        let (sender, receiver) = watch::channel(None);
+        logins.insert(tag.clone(), receiver.clone());
+        let (context, pools, proving) = (self.context.clone(), self.pools.clone(), self.proving.clone());
+        let credentials = credentials.clone();
+        // Not within the request, whose client may go away while others wait for the same answer.
+        tokio::spawn(async move {
+            let proven = context.ask(&pools, &credentials).await;
+            lock(&proving.logins).remove(&tag);
+            // Who went away needs no answer.
+            let _ = sender.send(Some(proven));
+        });
+        (true, receiver)
     }
 
-    async fn login_permit(
-        &self,
-        deadline: tokio::time::Instant,
-        timing: &mut Timing,
-    ) -> Result<SemaphorePermit<'_>, Failure> {
-        let started = Instant::now();
-        let permit = timeout_at(deadline, self.logins.acquire()).await;
-        timing.queue += started.elapsed();
-        match permit {
-            Ok(permit) => Ok(permit.expect("the semaphore of the logins is never closed")),
-            Err(_) => Err(Failure::new(
-                Code::PoolTimeout,
-                format!(
-                    "other logins to this database were under way for {:?}; try again later",
-                    self.config.pool_timeout
-                ),
-            )
-            .retry_after(1)),
-        }
+    fn no_login_in_time(&self) -> Failure {
+        Failure::new(
+            Code::PoolTimeout,
+            format!(
+                "other logins to this database were under way for {:?}; try again later",
+                self.context.config.pool_timeout + self.context.config.connect_timeout
+            ),
+        )
+        .retry_after(1)
+    }
+}
+
+impl Context {
+    /// Logs in and keeps the connection in the pool of the role, which is made if there is none.
+    async fn ask(
+        self: &Arc<Self>,
+        pools: &Mutex<HashMap<String, Arc<RolePool>>>,
+        credentials: &Credentials,
+    ) -> Proven {
+        let _permit = self.logins.acquire().await;
+        let begun = Instant::now();
+        let connection = self.login(credentials).await?;
+        let taken = begun.elapsed();
+        let new = || Arc::new(RolePool::new(self.clone()));
+        let pool = lock(pools).entry(credentials.role().to_owned()).or_insert_with(new).clone();
+        self.prove(&pool, credentials);
+        pool.adopt(connection);
+        Ok(taken)
     }
 
-    async fn login(&self, credentials: &Credentials, timing: &mut Timing) -> Result<Connection, Failure> {
+    /// Remembers that PostgreSQL has accepted the password.
+    pub(super) fn prove(&self, pool: &RolePool, credentials: &Credentials) {
+        let proof = self.key.proven(credentials.password(), std::time::Instant::now());
+        pool.set_proof(Some(proof));
+    }
+
+    pub(super) async fn login(&self, credentials: &Credentials) -> Result<Box<Connection>, Failure> {
         let started = Instant::now();
         let connection = self.target.login(credentials).await;
-        let taken = started.elapsed();
-        timing.connect += taken;
-        self.metrics.connect.observe(taken);
+        self.metrics.connect.observe(started.elapsed());
         match &connection {
             Ok(_) => tracing::debug!(role = credentials.role(), "connected to PostgreSQL"),
             Err(error) => {
@@ -248,8 +279,34 @@ impl Database {
                 tracing::debug!(role = credentials.role(), ?error, "not connected to PostgreSQL");
             }
         }
-        Ok(connection?)
+        Ok(Box::new(connection?))
     }
+}
+
+/// A request that waits for a password to be proven. There is an end to them, too.
+struct Waiting<'a>(&'a Proving);
+
+impl<'a> Waiting<'a> {
+    fn new(database: &'a Database) -> Result<Waiting<'a>, Failure> {
+        let proving = &*database.proving;
+        let waiting = Waiting(proving);
+        let before = proving.waiting.fetch_add(1, Ordering::Relaxed);
+        if before >= usize::try_from(database.context.config.queue_size).unwrap_or(usize::MAX) {
+            return Err(admission::full(before, Duration::ZERO));
+        }
+        Ok(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics under these locks; and if it did, what they hold would still be whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use ring::{hmac, rand};
 
+use crate::credentials::Credentials;
+
 /// A key of this process alone: what it makes of a password is of no use anywhere else.
 pub(crate) struct VerifierKey(hmac::Key);
 
@@ -12,6 +14,16 @@ impl VerifierKey {
         hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new())
             .map(VerifierKey)
             .map_err(|_| "the operating system gives no random numbers".to_owned())
+    }
+
+    /// What stands for a role with a password while PostgreSQL is being asked about it.
+    pub(crate) fn tag(&self, credentials: &Credentials) -> Vec<u8> {
+        let mut context = hmac::Context::with_key(&self.0);
+        // A role holds no zero character, so nothing else is written in the same way.
+        context.update(credentials.role().as_bytes());
+        context.update(&[0]);
+        context.update(credentials.password());
+        context.sign().as_ref().to_vec()
     }
 
     /// Remembers that PostgreSQL has accepted `password`.

@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -10,7 +11,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::login::BackendKey;
+use super::reset::{self, Owed};
+use super::statements::Statements;
 use super::stream::Stream;
+use super::traits::Traits;
 
 /// The least and the most room for one read.
 const READ_BYTES: std::ops::RangeInclusive<usize> = (8 << 10)..=(64 << 10);
@@ -28,6 +32,12 @@ pub(crate) struct Connection {
     key: Option<BackendKey>,
     parameters: Vec<(String, String)>,
     opened: Instant,
+    pub(super) traits: Arc<Traits>,
+    pub(super) statements: Statements,
+    /// Whether the parts of the light reset are prepared.
+    pub(super) reset_is_prepared: bool,
+    /// Answers that nobody has read yet.
+    pub(super) owed: Owed,
 }
 
 impl Connection {
@@ -36,8 +46,13 @@ impl Connection {
         incoming: BytesMut,
         key: Option<BackendKey>,
         parameters: Vec<(String, String)>,
+        traits: Arc<Traits>,
     ) -> Connection {
         Connection {
+            statements: Statements::new(traits.statements()),
+            traits,
+            reset_is_prepared: false,
+            owed: Owed::default(),
             stream,
             incoming,
             outgoing: Vec::new(),
@@ -63,17 +78,70 @@ impl Connection {
         self.opened
     }
 
+    pub(super) fn traits(&self) -> &Traits {
+        &self.traits
+    }
+
     /// Whether the server is there and has nothing to say: a connection to which something arrived unasked has lost
     /// its server, or is about to.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.incoming.is_empty() && self.outgoing.is_empty() && self.stream.is_quiet()
+        self.incoming.is_empty() && self.outgoing.is_empty() && self.owed.nothing() && self.stream.is_quiet()
     }
 
-    /// Takes what is to be sent; [`read`](Self::read) sends it while it waits for the answer.
+    /// Whether no answer of the last request is left to be read.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.owed.nothing()
+    }
+
+    /// Whether the session is as after a login, as far as that can be said without waiting; `None` where PostgreSQL has
+    /// not yet confirmed the reset behind the last request.
+    pub(crate) async fn settle_now(&mut self) -> Option<bool> {
+        while !self.owed.nothing() {
+            if let Some(settled) = reset::settle(self) {
+                return Some(settled && self.is_quiet());
+            }
+            match self.read_now().await? {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Some(false),
+            }
+        }
+        Some(self.is_quiet())
+    }
+
+    /// As [`settle_now`](Self::settle_now), but waits for PostgreSQL.
+    pub(crate) async fn settle(&mut self) -> bool {
+        while !self.owed.nothing() {
+            if let Some(settled) = reset::settle(self) {
+                return settled && self.is_quiet();
+            }
+            if !matches!(self.read().await, Ok(1..)) {
+                return false;
+            }
+        }
+        self.is_quiet()
+    }
+
+    /// Forgets the statements of the gateway: PostgreSQL drops all statements of the session.
+    pub(super) fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.reset_is_prepared = false;
+    }
+
+    /// Takes what is to be sent, behind what is not sent yet; [`read`](Self::read) sends it while it waits for the
+    /// answer.
     pub(crate) fn send(&mut self, bytes: Vec<u8>) {
-        debug_assert!(self.outgoing.is_empty(), "the last flight is sent before the next one starts");
-        self.outgoing = bytes;
-        self.sent = 0;
+        if self.outgoing.is_empty() {
+            self.outgoing = bytes;
+            self.sent = 0;
+        } else {
+            self.outgoing.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Sends as much as the system takes now.
+    pub(crate) async fn send_now(&mut self) {
+        // An error shows when the connection is read.
+        let _ = poll_fn(|context| Poll::Ready(self.poll_write(context).is_ready())).await;
     }
 
     /// Takes more to be sent behind what is not sent yet; [`drive`](Self::drive) sends it.
@@ -108,7 +176,6 @@ impl Connection {
     /// Gives room back that a large answer took.
     pub(crate) fn rest(&mut self) {
         self.read_bytes = *READ_BYTES.start();
-        self.outgoing = Vec::new();
         if self.incoming.is_empty() && self.incoming.capacity() > self.read_bytes {
             self.incoming = BytesMut::new();
         }

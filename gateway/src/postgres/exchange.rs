@@ -1,18 +1,19 @@
 //! One request on one connection: a flight out, the answer in parts back, and a reset behind it.
 //!
-//! The flight is the client's frames and, in the same write, a reset of the session (`DISCARD ALL`). PostgreSQL sends
-//! the answer off before it looks at the reset, so the client does not wait for it; the connection goes back to its
-//! pool when the reset has been confirmed.
+//! PostgreSQL sends the answer off before it looks at the reset, so the client does not wait for it. The connection goes
+//! back to its pool with the last part of the answer; whoever uses it next reads the confirmation of the reset first.
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use onetrip_wire::backend::{self, ErrorResponse, TransactionStatus, tag};
 use onetrip_wire::encoder::Encoder;
-use onetrip_wire::frame::{self, HEADER_LEN};
+use onetrip_wire::frame::{self, Frame, HEADER_LEN};
 use onetrip_wire::{Error, Kind, Limits};
 
-use super::reset;
+use super::abandoned;
+use super::flight::{Flight, Sent};
+use super::reset::{self, Reset};
 use crate::codec::Pipeline;
 use crate::config;
 use crate::metrics::DatabaseMetrics;
@@ -20,6 +21,9 @@ use crate::pool::Lease;
 
 /// A part of an answer has about this many bytes.
 const PART_BYTES: usize = 64 << 10;
+
+/// ParseComplete, which the client gets for a statement that was prepared already, too.
+const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 
 /// A part of an answer.
 pub(crate) enum Part {
@@ -34,17 +38,36 @@ pub(crate) enum Part {
 pub(crate) enum Broken {
     /// Nothing was executed: the request can be sent again.
     Unsent { sqlstate: Option<String> },
+    /// A statement that was prepared does not fit the database any longer, so nothing took effect, and nothing was given
+    /// out: the request can be sent again, with all its statements parsed anew.
+    Outdated,
     /// The server went away; what was executed is unknown.
     Lost { sqlstate: Option<String> },
     /// The server sent what is not PostgreSQL's protocol; the text is for the log.
     Protocol(Error),
 }
 
-/// One request on one connection. Dropping it before its end cancels the query and closes the connection.
+/// One request on one connection. Dropping it before its end cancels the query.
 pub(crate) struct Exchange {
     lease: Option<Lease>,
     output: Output,
     limits: Limits,
+    /// The client's frames, in which the keys of statements lie.
+    frames: Bytes,
+    /// How each statement was sent, where statements are kept.
+    statements: Vec<Sent>,
+    /// The statement whose answer is being read.
+    statement: usize,
+    /// How many statements that were prepared have not been bound yet.
+    unbound: usize,
+    /// Whether the statement that is being read was bound.
+    bound: bool,
+    /// Whether all statements that ended are of a kind that is undone with its group.
+    undone: bool,
+    outdated: bool,
+    reset: Reset,
+    /// Whether the request may have changed names of prepared statements.
+    names: bool,
     /// ReadyForQuery frames that are still to come.
     groups_left: usize,
     /// Frames at the start of `incoming` that are read and not taken out, in the representation of frames.
@@ -87,8 +110,12 @@ enum End {
 }
 
 enum Output {
-    Frames,
-    Encoded { encoder: Box<Encoder>, ready: Vec<u8> },
+    /// Frames as PostgreSQL sent them: these, and behind them the scanned ones at the start of `incoming`.
+    Frames(BytesMut),
+    Encoded {
+        encoder: Box<Encoder>,
+        ready: Vec<u8>,
+    },
 }
 
 /// What reading frames has come to.
@@ -102,35 +129,51 @@ enum Scan {
 }
 
 impl Exchange {
-    /// Starts `pipeline` on the connection of `lease`, its settings before it where they are given.
+    /// Starts `pipeline` on the connection of `lease`, its settings before it where they are given. With `fresh` no
+    /// statement is taken for prepared.
     pub(crate) fn new(
         mut lease: Lease,
         pipeline: &Pipeline,
         settings: &[u8],
         limits: &config::Limits,
         metrics: Arc<DatabaseMetrics>,
+        fresh: bool,
     ) -> Exchange {
+        let connection = lease.connection();
         let own = [&pipeline.transaction, settings];
-        let len = own.iter().map(|frames| frames.len()).sum::<usize>();
-        let mut flight = Vec::with_capacity(len + pipeline.frames.len() + reset::FRAMES.len());
-        own.iter().for_each(|frames| flight.extend_from_slice(frames));
-        flight.extend_from_slice(&pipeline.frames);
-        flight.extend_from_slice(reset::FRAMES);
-        lease.connection().send(flight);
+        let hidden = own.iter().filter(|frames| !frames.is_empty()).count();
+        let frames = match hidden {
+            0 => pipeline.frames.clone(),
+            _ => Bytes::from([own[0], own[1], &pipeline.frames].concat()),
+        };
+        let flight = Flight::new(connection, pipeline, &frames, fresh);
+        connection.send(flight.bytes);
+        let unbound = flight.statements.iter().filter(|sent| matches!(sent, Sent::Prepared { .. })).count();
+        metrics.statements_prepared.add(u64::try_from(unbound).unwrap_or(0));
+        metrics.statements_parsed.add(u64::try_from(flight.statements.len() - unbound).unwrap_or(0));
         Exchange {
             lease: Some(lease),
             output: match &pipeline.representation {
-                onetrip_wire::representation::Representation::Frames => Output::Frames,
+                onetrip_wire::representation::Representation::Frames => Output::Frames(BytesMut::new()),
                 other => Output::Encoded {
                     encoder: Box::new(Encoder::new(*other, pipeline.batch)),
                     ready: Vec::new(),
                 },
             },
             limits: Limits::default().frame_bytes(limits.row_bytes),
+            frames,
+            statements: flight.statements,
+            statement: 0,
+            unbound,
+            bound: false,
+            undone: true,
+            outdated: false,
+            reset: flight.reset,
+            names: false,
             groups_left: pipeline.groups,
             scanned: 0,
             statement_end: false,
-            hidden: own.iter().filter(|frames| !frames.is_empty()).count(),
+            hidden,
             begun: false,
             delivered: false,
             script: pipeline.script,
@@ -153,23 +196,26 @@ impl Exchange {
     pub(crate) async fn next(&mut self) -> Result<Part, Broken> {
         loop {
             if self.end.is_none() {
-                match self.scan().map_err(Broken::Protocol)? {
+                match self.scan().map_err(|error| self.unreadable(error))? {
                     Scan::Answered => {
-                        self.delivered = true;
-                        if let Some(lease) = &mut self.lease {
-                            lease.announce();
+                        let last = self.take_all();
+                        self.release().await;
+                        if self.outdated && !self.delivered {
+                            return Err(Broken::Outdated);
                         }
-                        return Ok(Part::Last(self.take_all()));
+                        return Ok(Part::Last(last));
                     }
                     Scan::Full => return Ok(Part::More(self.deliver())),
                     Scan::CopyIn => {
-                        self.refuse_copy().map_err(Broken::Protocol)?;
+                        self.refuse_copy().map_err(|error| self.unreadable(error))?;
                         let last = self.take_all();
                         // The server ends the session: frames of the request are no data to copy.
                         self.lease = None;
                         return Ok(Part::Last(last));
                     }
-                    Scan::TooLarge(message) => self.refuse_rows(&message).map_err(Broken::Protocol)?,
+                    Scan::TooLarge(message) => {
+                        self.refuse_rows(&message).map_err(|error| self.unreadable(error))?;
+                    }
                     Scan::NeedMore | Scan::Over => {}
                 }
             }
@@ -189,7 +235,8 @@ impl Exchange {
                     return Err(self.broken(sqlstate));
                 }
             }
-            let flush = self.statement_end && self.ready_len() > 0;
+            // Nothing is given out while a statement may still turn out to be outdated, unless it is too much to keep.
+            let flush = self.statement_end && self.unbound == 0 && self.ready_len() > 0;
             let connection = self.connection();
             let read = if flush {
                 match connection.read_now().await {
@@ -223,14 +270,19 @@ impl Exchange {
         }
     }
 
-    /// Waits for the reset behind the answer and gives the connection back, or closes it.
-    pub(crate) async fn finish(mut self) {
+    /// Gives up a connection on which something else than PostgreSQL's protocol is spoken.
+    fn unreadable(&mut self, error: Error) -> Broken {
+        self.lease = None;
+        Broken::Protocol(error)
+    }
+
+    /// Gives the connection back after the answer. What it still owes is read by whoever uses it next.
+    async fn release(&mut self) {
         let Some(mut lease) = self.lease.take() else { return };
-        if reset::confirm(lease.connection(), self.status, &self.limits).await {
-            lease.release();
-        } else {
-            tracing::debug!("a connection was closed because its session could not be reset");
-        }
+        let connection = lease.connection();
+        reset::follow_up(connection, self.reset, self.status, self.names);
+        connection.send_now().await;
+        lease.release();
     }
 
     fn connection(&mut self) -> &mut super::Connection {
@@ -239,7 +291,7 @@ impl Exchange {
 
     fn ready_len(&self) -> usize {
         match &self.output {
-            Output::Frames => self.scanned,
+            Output::Frames(ready) => ready.len() + self.scanned,
             Output::Encoded { ready, .. } => ready.len(),
         }
     }
@@ -251,12 +303,27 @@ impl Exchange {
 
     /// What is ready.
     fn take(&mut self) -> Bytes {
+        self.gather();
         match &mut self.output {
             Output::Encoded { ready, .. } => Bytes::from(std::mem::take(ready)),
-            Output::Frames => {
-                let scanned = std::mem::take(&mut self.scanned);
-                self.connection().incoming.split_to(scanned).freeze()
-            }
+            Output::Frames(ready) => std::mem::take(ready).freeze(),
+        }
+    }
+
+    /// Moves the scanned frames to those that are ready.
+    fn gather(&mut self) {
+        let Output::Frames(ready) = &mut self.output else { return };
+        let scanned = std::mem::take(&mut self.scanned);
+        if scanned == 0 {
+            return;
+        }
+        let Some(lease) = &mut self.lease else { return };
+        let frames = lease.connection().incoming.split_to(scanned);
+        if ready.is_empty() {
+            *ready = frames;
+        } else {
+            // No copy where one follows the other in memory.
+            ready.unsplit(frames);
         }
     }
 
@@ -270,14 +337,10 @@ impl Exchange {
 
     /// Reads the frames that have arrived.
     fn scan(&mut self) -> Result<Scan, Error> {
-        let Some(lease) = &mut self.lease else { return Ok(Scan::Over) };
-        let incoming = &mut lease.connection().incoming;
-        let mut at = match self.output {
-            Output::Frames => self.scanned,
-            Output::Encoded { .. } => 0,
-        };
         let result = loop {
-            let rest = incoming.get(at..).unwrap_or_default();
+            let Some(lease) = &mut self.lease else { return Ok(Scan::Over) };
+            let incoming = &mut lease.connection().incoming;
+            let rest = incoming.get(self.scanned..).unwrap_or_default();
             let header = match frame::peek(rest, &self.limits) {
                 Ok(header) => header,
                 Err(error) if error.kind() == Kind::TooLarge && is_row(rest) => {
@@ -289,76 +352,44 @@ impl Exchange {
                 Err(error) => return Err(error),
             };
             let Some((tag, len)) = header else { break Scan::NeedMore };
-            let row_bytes = if is_row(rest) { u64::try_from(len).unwrap_or(u64::MAX) } else { 0 };
-            if row_bytes > self.response_limit.saturating_sub(self.row_bytes) {
-                break Scan::TooLarge(format!(
-                    "the rows of the answer are over the endpoint's limit of {} bytes (limits.response_bytes)",
-                    self.response_limit
-                ));
+            if is_row(rest) {
+                let row_bytes = u64::try_from(len).unwrap_or(u64::MAX);
+                if row_bytes > self.response_limit.saturating_sub(self.row_bytes) {
+                    break Scan::TooLarge(format!(
+                        "the rows of the answer are over the endpoint's limit of {} bytes (limits.response_bytes)",
+                        self.response_limit
+                    ));
+                }
             }
-            let Some(whole) = rest.get(..len) else {
+            if rest.len() < len {
                 let missing = len - rest.len();
                 incoming.reserve(missing.min(PART_BYTES));
                 break Scan::NeedMore;
-            };
-            let body = whole.get(HEADER_LEN..).unwrap_or_default();
+            }
             match tag {
-                tag if is_hidden(tag, self.hidden > 0) => {
-                    if tag == tag::COMMAND_COMPLETE {
-                        self.hidden -= 1;
-                    }
-                    let mut rest = incoming.split_off(at);
-                    rest.advance(len);
-                    incoming.unsplit(rest);
-                    continue;
-                }
                 tag::COPY_IN | tag::COPY_BOTH => break Scan::CopyIn,
-                tag::READY => {
-                    self.status = TransactionStatus::parse(body)?;
-                    self.groups_left = self.groups_left.saturating_sub(1);
-                }
-                tag::DATA_ROW | tag::COPY_DATA => {
-                    self.summary.rows += 1;
-                    self.row_bytes += row_bytes;
-                }
-                tag::ERROR => {
-                    // Lossy, for the request may have changed client_encoding.
-                    let error = ErrorResponse::parse(String::from_utf8_lossy(body).as_bytes())?;
-                    self.metrics.sql_error(error.code());
-                    if self.summary.sqlstate.is_none() {
-                        self.summary.sqlstate = Some(error.code().to_owned());
-                    }
-                    if matches!(error.severity(), "FATAL" | "PANIC") {
-                        self.end = Some(End::Fatal(error));
-                    }
-                }
                 _ => {}
             }
-            self.begun |= !matches!(tag, tag::ERROR | tag::NOTICE);
+            let hidden = is_hidden(tag, self.hidden > 0);
+            self.follow(tag, len)?;
+            if hidden {
+                self.gather();
+                self.connection().incoming.advance(len);
+                continue;
+            }
             // Not an ErrorResponse, for the ReadyForQuery of its group follows at once.
             self.statement_end = matches!(tag, tag::COMMAND_COMPLETE | tag::EMPTY_QUERY | tag::READY);
-            let ready = match &mut self.output {
-                Output::Frames => at + len,
-                Output::Encoded { encoder, ready } => {
-                    encoder.frame(frame::Frame { tag, body }, ready)?;
-                    ready.len()
-                }
-            };
-            at += len;
+            self.pass(tag, len)?;
             if self.groups_left == 0 {
                 break Scan::Answered;
             }
             if self.end.is_some() {
                 break Scan::Over;
             }
-            if ready >= PART_BYTES {
+            if self.ready_len() >= PART_BYTES {
                 break Scan::Full;
             }
         };
-        match &self.output {
-            Output::Frames => self.scanned = at,
-            Output::Encoded { .. } => incoming.advance(at),
-        }
         Ok(result)
     }
 
@@ -367,7 +398,112 @@ impl Exchange {
         self.end = Some(End::TooLarge);
         self.summary.sqlstate.get_or_insert_with(|| "54000".to_owned());
         let hint = "Ask for less: fewer rows with LIMIT, or less of a value with substring().";
-        self.say(&[error_frame("54000", message, hint)])
+        self.pass_bytes(&error_frame("54000", message, hint))
+    }
+
+    /// Draws conclusions from the next frame, which is whole.
+    fn follow(&mut self, tag: u8, len: usize) -> Result<(), Error> {
+        let scanned = self.scanned;
+        let Some(lease) = &mut self.lease else { return Ok(()) };
+        let connection = lease.connection();
+        let whole = connection.incoming.get(scanned..scanned + len).unwrap_or_default();
+        let body = whole.get(HEADER_LEN..).unwrap_or_default();
+        match tag {
+            tag::READY => {
+                self.status = TransactionStatus::parse(body)?;
+                self.groups_left = self.groups_left.saturating_sub(1);
+            }
+            tag::DATA_ROW | tag::COPY_DATA if self.hidden == 0 => {
+                self.summary.rows += 1;
+                self.row_bytes += u64::try_from(len).unwrap_or(u64::MAX);
+            }
+            tag::PARSE_COMPLETE => {
+                if let Some(Sent::Parsed { key, number }) = self.statements.get(self.statement) {
+                    let key = self.frames.get(key.clone()).unwrap_or_default();
+                    connection.statements.insert(key, *number);
+                }
+            }
+            tag::BIND_COMPLETE => {
+                self.bound = true;
+                if matches!(self.statements.get(self.statement), Some(Sent::Prepared { .. })) {
+                    self.unbound = self.unbound.saturating_sub(1);
+                    if self.hidden == 0 {
+                        self.pass_bytes(PARSE_COMPLETE)?;
+                    }
+                }
+            }
+            tag::COMMAND_COMPLETE | tag::EMPTY_QUERY => {
+                self.names |= reset::changes_names(body);
+                self.undone &= is_undone(body);
+                self.statement += 1;
+                self.bound = false;
+                self.hidden = self.hidden.saturating_sub(1);
+            }
+            tag::ERROR => {
+                // Lossy, for the request may have changed client_encoding.
+                let error = ErrorResponse::parse(String::from_utf8_lossy(body).as_bytes())?;
+                self.metrics.sql_error(error.code());
+                if self.summary.sqlstate.is_none() {
+                    self.summary.sqlstate = Some(error.code().to_owned());
+                }
+                if matches!(error.severity(), "FATAL" | "PANIC") {
+                    self.end = Some(End::Fatal(error));
+                } else {
+                    self.failed(error.code());
+                }
+            }
+            _ => {}
+        }
+        self.begun |= !matches!(tag, tag::ERROR | tag::NOTICE | tag::PARAMETER_STATUS | tag::NOTIFICATION);
+        Ok(())
+    }
+
+    /// A statement failed. Where it was taken for prepared and could not even be bound, its plan or the types of its
+    /// parameters may be those of a table that looks different now, or it may not be there at all; PostgreSQL says so in
+    /// many ways. Then it is parsed anew the next time: at once, if nothing else speaks against it.
+    fn failed(&mut self, sqlstate: &str) {
+        let Some(Sent::Prepared { key }) = self.statements.get(self.statement) else { return };
+        let may_be_outdated =
+            matches!(sqlstate, "26000" | "0A000") || sqlstate.starts_with("22") || sqlstate.starts_with("42");
+        if self.bound || !may_be_outdated {
+            return;
+        }
+        let key = self.frames.get(key.clone()).unwrap_or_default();
+        let Some(lease) = &mut self.lease else { return };
+        let connection = lease.connection();
+        connection.statements.evict(key);
+        self.metrics.statements_outdated.add(1);
+        if sqlstate == "26000" {
+            connection.traits().suspect_pooler();
+        }
+        self.outdated = self.undone && !self.delivered;
+    }
+
+    /// Puts the next frame, which is whole, into the answer.
+    fn pass(&mut self, tag: u8, len: usize) -> Result<(), Error> {
+        let Some(lease) = &mut self.lease else { return Ok(()) };
+        match &mut self.output {
+            Output::Frames(_) => self.scanned += len,
+            Output::Encoded { encoder, ready } => {
+                let incoming = &mut lease.connection().incoming;
+                let body = incoming.get(HEADER_LEN..len).unwrap_or_default();
+                encoder.frame(Frame { tag, body }, ready)?;
+                incoming.advance(len);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts frames of the endpoint's own into the answer.
+    fn pass_bytes(&mut self, frames: &[u8]) -> Result<(), Error> {
+        self.gather();
+        match &mut self.output {
+            Output::Frames(ready) => ready.extend_from_slice(frames),
+            Output::Encoded { encoder, ready } => {
+                encoder.frames(frames, &Limits::default(), ready)?;
+            }
+        }
+        Ok(())
     }
 
     /// Answers a COPY FROM STDIN, which has no place in a request: its own group and all later ones fail. That is
@@ -385,44 +521,46 @@ impl Exchange {
             "Send this transaction again without the one that holds COPY FROM STDIN.",
         );
         let ready = b"Z\0\0\0\x05I".to_vec();
-        let mut frames = vec![refused, ready.clone()];
+        let mut frames = [refused, ready.clone()].concat();
         for _ in 1..self.groups_left {
-            frames.extend([skipped.clone(), ready.clone()]);
+            frames.extend([skipped.clone(), ready.clone()].concat());
         }
-        self.say(&frames)
-    }
-
-    /// Adds frames of the endpoint's own to what is ready.
-    fn say(&mut self, frames: &[Vec<u8>]) -> Result<(), Error> {
-        let connection =
-            self.lease.as_mut().expect("an exchange that is read has its connection").connection();
-        match &mut self.output {
-            Output::Frames => {
-                connection.incoming.truncate(self.scanned);
-                for frame in frames {
-                    connection.incoming.extend_from_slice(frame);
-                }
-                self.scanned = connection.incoming.len();
-            }
-            Output::Encoded { encoder, ready } => {
-                for frame in frames {
-                    encoder.frames(frame, &Limits::default(), ready)?;
-                }
-            }
-        }
-        Ok(())
+        self.pass_bytes(&frames)
     }
 }
 
 impl Drop for Exchange {
-    /// A client that went away wants no answer: the query is cancelled and the connection closed.
+    /// A client that went away, or whose deadline has passed, wants no answer.
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take()
+            && self.end.is_none()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(lease.cancel());
+            self.metrics.cancelled.add(1);
+            let answers = u32::try_from(self.groups_left).unwrap_or(u32::MAX);
+            let resets = u32::from(self.reset != Reset::None);
+            runtime.spawn(abandoned::recover(lease, self.scanned, answers.saturating_add(resets)));
         }
     }
+}
+
+/// Whether what a command of this tag did is undone when its group fails.
+fn is_undone(command_tag: &[u8]) -> bool {
+    let word = command_tag.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
+    matches!(
+        word,
+        b"" | b"SELECT"
+            | b"INSERT"
+            | b"UPDATE"
+            | b"DELETE"
+            | b"MERGE"
+            | b"BEGIN"
+            | b"START"
+            | b"SET"
+            | b"SHOW"
+            | b"SAVEPOINT"
+            | b"LOCK"
+    )
 }
 
 /// Whether a frame is not the client's: it belongs to a statement of the endpoint's own, or to no request.

@@ -1,6 +1,7 @@
 //! Connecting and logging in. PostgreSQL manual, "Start-up", "SASL Authentication", "SSL Session Encryption".
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use super::connection::Connection;
 use super::stream::Stream;
 use super::tls::{Tls, server_end_point};
+use super::traits::Traits;
 use crate::config::{DatabaseConfig, Host};
 use crate::credentials::Credentials;
 
@@ -32,6 +34,7 @@ pub(crate) struct Target {
     pub(crate) tls: Option<Tls>,
     pub(crate) allow_trust: bool,
     pub(crate) connect_timeout: Duration,
+    pub(crate) traits: Arc<Traits>,
     /// Whether the server has refused IntervalStyle at start: PgBouncer before 1.20 does not know it.
     no_interval_style: AtomicBool,
 }
@@ -82,6 +85,7 @@ impl Target {
             tls: Tls::new(&config.url)?,
             allow_trust: config.allow_trust,
             connect_timeout: config.connect_timeout,
+            traits: Arc::new(Traits::new(config)),
             no_interval_style: AtomicBool::new(false),
         })
     }
@@ -112,8 +116,8 @@ impl Target {
     }
 
     /// Asks the server to cancel what the connection with this key runs. PostgreSQL manual, "Canceling Requests in
-    /// Progress".
-    pub(crate) async fn cancel(&self, key: BackendKey) {
+    /// Progress". Whether it went through: then PostgreSQL has sent the signal, if it has not arrived already.
+    pub(crate) async fn cancel(&self, key: BackendKey) -> bool {
         let cancel = async {
             let mut stream = self.open().await?;
             let mut request = BytesMut::new();
@@ -124,8 +128,13 @@ impl Target {
             let _nothing = stream.read(&mut [0; 1]).await?;
             Ok::<(), LoginError>(())
         };
-        if let Ok(Err(error)) = tokio::time::timeout(self.connect_timeout, cancel).await {
-            tracing::debug!(?error, "a query of a client that went away was not cancelled");
+        match tokio::time::timeout(self.connect_timeout, cancel).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::debug!(?error, "a query that nobody waits for was not cancelled");
+                false
+            }
+            Err(_) => false,
         }
     }
 
@@ -277,7 +286,15 @@ impl Login {
                     let secret = body.try_get_i32().map_err(|_| unexpected(b'K'))?;
                     key = Some(BackendKey { process_id, secret });
                 }
-                (b'Z', _) => return Ok(Connection::new(self.stream, self.buffer, key, self.parameters)),
+                (b'Z', _) => {
+                    return Ok(Connection::new(
+                        self.stream,
+                        self.buffer,
+                        key,
+                        self.parameters,
+                        target.traits.clone(),
+                    ));
+                }
                 (tag, _) => return Err(unexpected(tag)),
             }
         }

@@ -1,66 +1,216 @@
 //! Making a session as it was after the login, so that the next request sees nothing of this one.
 //!
-//! What `DISCARD ALL` does not reach: what code of an extension keeps in the server's process (`%_SHARED` of PL/Perl,
-//! `GD` of PL/Python), and that a custom setting once set exists, empty. Requests of other roles never see either,
-//! because each role has connections of its own.
-
-use std::time::Duration;
+//! Behind each request, in the same write, goes a reset that leaves the statements of the gateway alone
+//! ([`Reset::Light`]), or `DISCARD ALL`, which does not ([`Reset::Full`]). Nobody waits for its answer but who uses the
+//! connection next; the connection owes it ([`Owed`]).
+//!
+//! What neither reaches: what code of an extension keeps in the server's process (`%_SHARED` of PL/Perl, `GD` of
+//! PL/Python), and that a custom setting once set exists, empty. Requests of other roles never see either, because each
+//! role has connections of its own. And the light one does not reach names that a function has prepared
+//! (`EXECUTE 'PREPARE …'`) when the statement that called it was prepared already; what prepares, deallocates or discards
+//! by itself is followed by `DISCARD ALL`.
 
 use bytes::Buf;
 use onetrip_wire::Limits;
-use onetrip_wire::backend::{TransactionStatus, tag};
+use onetrip_wire::backend::{ErrorResponse, TransactionStatus, tag};
 use onetrip_wire::frame;
 
 use super::Connection;
+use super::flight::write;
 
-/// How long a reset may take before the connection is closed instead.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// What was sent behind a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reset {
+    /// Nothing: whatever stands before PostgreSQL takes care of its sessions.
+    None,
+    /// Everything but prepared statements.
+    Light,
+    /// `DISCARD ALL`.
+    Full,
+}
+
+/// About how many bytes a reset takes.
+pub(super) const ROOM_BYTES: usize = 512;
 
 /// `DISCARD ALL` as a Query frame: settings, role, temporary tables, prepared statements, cursors, advisory locks,
 /// sequences and LISTEN, all in C functions that no search_path can divert.
-pub(super) const FRAMES: &[u8] = b"Q\0\0\0\x10DISCARD ALL\0";
+const DISCARD_ALL: &[u8] = b"Q\0\0\0\x10DISCARD ALL\0";
 
-/// What undoes an open transaction first, in which `DISCARD ALL` is not allowed.
-const WITH_ROLLBACK: &[u8] = b"Q\0\0\0\x0dROLLBACK\0Q\0\0\0\x10DISCARD ALL\0";
+/// What undoes an open transaction.
+const ROLLBACK: &[u8] = b"Q\0\0\0\x0dROLLBACK\0";
 
-/// Reads the answer to [`FRAMES`], which were sent behind a request that ended with `status`; whether the session is
-/// now as after a login. If not, the connection must be closed.
-pub(super) async fn confirm(connection: &mut Connection, status: TransactionStatus, limits: &Limits) -> bool {
-    let confirmed = tokio::time::timeout(TIMEOUT, async {
-        let clean = command(connection, limits).await?;
-        if status == TransactionStatus::Idle {
-            return Some(clean);
-        }
-        if clean {
-            // In an open transaction PostgreSQL refuses DISCARD ALL. It did not, so we are not where we think.
-            return Some(false);
-        }
-        connection.send(WITH_ROLLBACK.to_vec());
-        Some(command(connection, limits).await? && command(connection, limits).await?)
-    });
-    confirmed.await == Ok(Some(true)) && connection.incoming.is_empty()
+/// The light reset, one transaction; each is prepared once on each connection. Nothing in it is looked up in the
+/// search_path that a request may have set.
+const PARTS: [&str; 7] = [
+    "CLOSE ALL",
+    "SET SESSION AUTHORIZATION DEFAULT",
+    "RESET ALL",
+    "UNLISTEN *",
+    "SELECT pg_catalog.pg_advisory_unlock_all()",
+    "DISCARD TEMP",
+    "DISCARD SEQUENCES",
+];
+
+/// How many rows the parts bring.
+const PARTS_ROWS: u32 = 1;
+
+/// Brings a row if there is a name that was prepared by SQL. Parsed each time, because a name can be replaced.
+const NAMES: &[u8] = b"\0SELECT 1 FROM pg_catalog.pg_prepared_statement() WHERE from_sql LIMIT 1\0\0\0";
+
+/// The answers to resets that a connection has not read yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Owed {
+    /// ReadyForQuery frames before which an error changes nothing, for more follows.
+    lenient: u32,
+    /// ReadyForQuery frames that must be idle and without an error before them.
+    strict: u32,
+    rows: u32,
+    failed: bool,
 }
 
-/// Reads up to the next ReadyForQuery: whether it is idle and no error came before; `None` when the stream ends.
-async fn command(connection: &mut Connection, limits: &Limits) -> Option<bool> {
-    let mut failed = false;
-    loop {
-        match frame::first(&connection.incoming, limits).ok()? {
-            None => {
-                if connection.read().await.ok()? == 0 {
-                    return None;
-                }
-            }
-            Some(frame) => {
-                let (tag, len) = (frame.tag, frame.frame_len());
-                let idle = frame.body == b"I";
-                connection.incoming.advance(len);
-                match tag {
-                    tag::READY => return Some(idle && !failed),
-                    tag::ERROR => failed = true,
-                    _ => {}
-                }
-            }
+impl Owed {
+    pub(super) fn nothing(self) -> bool {
+        self.lenient == 0 && self.strict == 0
+    }
+}
+
+/// Appends the reset to a flight. `script` says that the flight is a Query, `names` that the request may have prepared
+/// names by SQL.
+pub(super) fn append(connection: &mut Connection, script: bool, names: bool, out: &mut Vec<u8>) -> Reset {
+    if !connection.traits().resets {
+        return Reset::None;
+    }
+    if script || !connection.statements.takes(&[]) {
+        connection.forget_statements();
+        out.extend_from_slice(DISCARD_ALL);
+        return Reset::Full;
+    }
+    let closing = connection.statements.take_closing();
+    let prefix = connection.statements.prefix();
+    for number in closing {
+        write(out, b'C', |out| {
+            out.push(b'S');
+            connection.statements.write_name(number, out);
+            out.push(0);
+        });
+    }
+    for (letter, sql) in (b'a'..).zip(PARTS) {
+        let name = |out: &mut Vec<u8>| {
+            out.extend_from_slice(prefix.as_bytes());
+            out.extend_from_slice(&[letter, 0]);
+        };
+        if !connection.reset_is_prepared {
+            write(out, b'P', |out| {
+                name(out);
+                out.extend_from_slice(sql.as_bytes());
+                out.extend_from_slice(&[0; 3]);
+            });
+        }
+        write(out, b'B', |out| {
+            out.push(0);
+            name(out);
+            out.extend_from_slice(&[0; 6]);
+        });
+        write(out, b'E', |out| out.extend_from_slice(&[0; 5]));
+    }
+    if names {
+        write(out, b'P', |out| out.extend_from_slice(NAMES));
+        write(out, b'B', |out| out.extend_from_slice(&[0; 8]));
+        write(out, b'E', |out| out.extend_from_slice(&[0; 5]));
+    }
+    write(out, b'S', |_| {});
+    connection.reset_is_prepared = true;
+    Reset::Light
+}
+
+/// Whether a command that ended with this tag may have changed the names of prepared statements.
+pub(super) fn changes_names(command_tag: &[u8]) -> bool {
+    let word = command_tag.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
+    matches!(word, b"PREPARE" | b"DEALLOCATE" | b"DISCARD" | b"DO" | b"CALL" | b"LOAD")
+}
+
+/// After an answer that ended with `status`: sends what else has to be undone, and writes down what PostgreSQL owes.
+pub(super) fn follow_up(connection: &mut Connection, reset: Reset, status: TransactionStatus, names: bool) {
+    let open = status != TransactionStatus::Idle;
+    let mut owed = Owed::default();
+    match (reset, open || (names && reset == Reset::Light)) {
+        (Reset::None, false) => {}
+        (Reset::None, true) => {
+            owed.strict = 1;
+            connection.send(ROLLBACK.to_vec());
+        }
+        (_, false) => owed.strict = 1,
+        // In an open transaction PostgreSQL has refused `DISCARD ALL`, or what the light reset did goes with it.
+        (_, true) => {
+            owed.lenient = 1;
+            let frames = if open { [ROLLBACK, DISCARD_ALL].concat() } else { DISCARD_ALL.to_vec() };
+            owed.strict = if open { 2 } else { 1 };
+            connection.send(frames);
+            connection.forget_statements();
         }
     }
+    connection.owed = owed;
+}
+
+/// Undoes everything, whatever the session has been through. The connection must have nothing left to read.
+pub(super) fn start_over(connection: &mut Connection) {
+    connection.send([ROLLBACK, DISCARD_ALL].concat());
+    connection.forget_statements();
+    connection.owed = Owed { strict: 2, ..Owed::default() };
+}
+
+/// Reads what has arrived of the owed answers. `None`: more must be read. Otherwise whether the session is as after a
+/// login; if not, the connection must be closed.
+pub(super) fn settle(connection: &mut Connection) -> Option<bool> {
+    let limits = Limits::default();
+    while !connection.owed.nothing() {
+        let frame = match frame::first(&connection.incoming, &limits) {
+            Err(_) => return Some(false),
+            Ok(None) => return None,
+            Ok(Some(frame)) => frame,
+        };
+        let len = frame.frame_len();
+        let owed = &mut connection.owed;
+        let mut names_left = false;
+        match frame.tag {
+            tag::ERROR => {
+                let error = ErrorResponse::parse(String::from_utf8_lossy(frame.body).as_bytes()).ok();
+                let code = error.as_ref().map(ErrorResponse::code).unwrap_or_default();
+                if owed.lenient == 0 && code == "26000" {
+                    // The reset's own statements are gone: dropped by code of a function, or on another server.
+                    connection.traits.suspect_pooler();
+                    names_left = true;
+                }
+                owed.failed = true;
+            }
+            tag::DATA_ROW => owed.rows += 1,
+            tag::READY => {
+                let clean = frame.body == b"I" && !owed.failed;
+                if owed.lenient > 0 {
+                    owed.lenient -= 1;
+                } else if clean {
+                    owed.strict -= 1;
+                    names_left = owed.rows > PARTS_ROWS;
+                } else {
+                    return Some(false);
+                }
+                owed.failed = false;
+                owed.rows = 0;
+            }
+            _ => {}
+        }
+        connection.incoming.advance(len);
+        if names_left {
+            let lenient = u32::from(frame_is_error(&connection.owed));
+            connection.send(DISCARD_ALL.to_vec());
+            connection.forget_statements();
+            connection.owed = Owed { lenient, strict: 1, rows: 0, failed: false };
+        }
+    }
+    Some(connection.incoming.is_empty())
+}
+
+/// Whether the ReadyForQuery behind an error is still to come.
+fn frame_is_error(owed: &Owed) -> bool {
+    owed.failed
 }

@@ -1,7 +1,7 @@
 //! A leased connection outside of an exchange: settings in a flight of their own, and the way back to the pool.
 
 use bytes::Buf;
-use onetrip_wire::backend::{ErrorResponse, TransactionStatus, tag};
+use onetrip_wire::backend::{ErrorResponse, tag};
 use onetrip_wire::frame;
 use onetrip_wire::{Limits, frontend};
 
@@ -62,15 +62,11 @@ pub(crate) async fn apply(
     }
 }
 
-/// Gives a connection back whose last answer is read to its ReadyForQuery with `status`, after a reset of its session;
-/// closes it where that fails.
-pub(crate) async fn restore(mut lease: Lease, status: TransactionStatus) {
-    lease.announce();
+/// Gives a connection back whose last answer is read to its ReadyForQuery: everything that its session has seen is
+/// undone. Whoever uses it next reads the confirmation.
+pub(crate) async fn restore(mut lease: Lease) {
     let connection = lease.connection();
-    connection.send(reset::FRAMES.to_vec());
-    if reset::confirm(connection, status, &Limits::default()).await {
-        lease.release();
-    } else {
-        tracing::debug!("a connection was closed because its session could not be reset");
-    }
+    reset::start_over(connection);
+    connection.send_now().await;
+    lease.release();
 }

@@ -184,7 +184,7 @@ async fn run(shared: &Shared, mut client: Client, peer: IpAddr) -> Close {
     let close = relay(shared, &mut client, &mut lease, &mut traffic).await;
     place.end().await;
     match traffic.at_rest().filter(|_| lease.connection().unsent() == 0) {
-        Some(status) => drop(tokio::spawn(postgres::restore(lease, status))),
+        Some(_) => drop(tokio::spawn(postgres::restore(lease))),
         // What the client no longer waits for is not run to its end.
         None => drop(tokio::spawn(lease.cancel())),
     }
@@ -267,7 +267,7 @@ async fn welcome<'a>(
     match applied.await {
         Ok(Ok(())) => {}
         Ok(Err(refused)) => {
-            tokio::spawn(postgres::restore(lease, TransactionStatus::Idle));
+            tokio::spawn(postgres::restore(lease));
             // SQLSTATEs of settings that are refused are few; what is not known goes as the class that they have.
             let code = match refused.code() {
                 "42704" => "42704",

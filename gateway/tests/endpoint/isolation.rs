@@ -47,7 +47,7 @@ async fn settings_are_gone() {
 async fn objects_of_the_session_are_gone() {
     let tables = "select count(*)::int as n from pg_class where relname = 'iso_temp'";
     check("temporary table", "create temp table iso_temp (a int)", tables, json!([{"n": 0}])).await;
-    let prepared = "select count(*)::int as n from pg_prepared_statements";
+    let prepared = "select count(*)::int as n from pg_prepared_statements where from_sql";
     check("prepared statement", "prepare p as select 1", prepared, json!([{"n": 0}])).await;
     let cursors = "select count(*)::int as n from pg_cursors where name <> ''";
     check("cursor", "declare c cursor with hold for select 1", cursors, json!([{"n": 0}])).await;

@@ -104,7 +104,8 @@ async fn a_client_that_does_not_read_holds_postgresql_back() {
     drop(body);
     drop(sender);
     let open = format!("select count(*)::int from pg_stat_activity where usename = '{role}'");
-    eventually("the connection is closed", async || owner.value(&open).await == 0).await;
+    let idle = format!("{open} and state = 'idle' and query = 'DISCARD ALL'");
+    eventually("it is cancelled and its session reset", async || owner.value(&idle).await == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,8 +129,11 @@ async fn a_query_whose_client_went_away_is_cancelled() {
     let caller = endpoint.caller(&role, "sesame");
     let running =
         format!("select count(*)::int from pg_stat_activity where usename = '{role}' and state = 'active'");
-    let open = format!("select count(*)::int from pg_stat_activity where usename = '{role}'");
+    let idle = format!(
+        "select count(*)::int from pg_stat_activity where usename = '{role}' and state = 'idle' and query = 'DISCARD ALL'"
+    );
     let owner = endpoint.owner();
+    let pid = caller.value("select pg_backend_pid()").await;
     for http2 in [false, true] {
         let request = caller.request(FRAMES, FRAMES, pipeline(&[&["select pg_sleep(600)"]]));
         let asked: tokio::task::JoinHandle<()> = if http2 {
@@ -141,7 +145,8 @@ async fn a_query_whose_client_went_away_is_cancelled() {
         };
         eventually("the query runs", async || owner.value(&running).await == 1).await;
         asked.abort();
-        eventually("the query is cancelled", async || owner.value(&open).await == 0).await;
+        eventually("the query is cancelled", async || owner.value(&idle).await == 1).await;
+        assert_eq!(caller.value("select pg_backend_pid()").await, pid, "it does not cost the connection");
     }
 }
 

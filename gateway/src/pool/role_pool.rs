@@ -1,0 +1,433 @@
+//! The connections of one role to one database, and the queue of the requests that wait for one.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use onetrip_wire::problem::Code;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::admission::{self, Deadline, HoldTime, Until};
+use super::database::{Context, Timing};
+use super::lease::Lease;
+use super::verifier::Proof;
+use crate::credentials::Credentials;
+use crate::failure::Failure;
+use crate::metrics::DatabaseMetrics;
+use crate::postgres::{Connection, Target};
+
+/// The connections of one role to one database: idle here, out on a [`Lease`], or being opened, and never more of all
+/// three than `pool_size`.
+///
+/// Requests get connections in the order in which they ask. Nobody opens a connection for himself: where requests wait
+/// and there is room, connections are opened beside, and whoever is first in line gets the first that is free.
+pub(crate) struct RolePool {
+    context: Arc<Context>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The one used last is at the back.
+    idle: VecDeque<Idle>,
+    /// All connections: idle, out, or being opened.
+    open: usize,
+    opening: usize,
+    waiting: VecDeque<Waiting>,
+    tickets: u64,
+    hold: HoldTime,
+    /// After a connection could not be opened although others are open: not to try again before then.
+    open_after: Option<Instant>,
+    proof: Option<Proof>,
+}
+
+struct Idle {
+    connection: Box<Connection>,
+    since: Instant,
+}
+
+struct Waiting {
+    ticket: u64,
+    credentials: Arc<Credentials>,
+    hand: oneshot::Sender<Handed>,
+}
+
+/// A connection, and how long it took to open it for this request.
+type Handed = Result<(Lease, Duration), Failure>;
+
+/// How long a request waits for the reset behind the one before. As a rule that has come long ago.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// How long after a failure no other connection is opened while some are in use.
+const OPENING_PAUSE: Duration = Duration::from_millis(500);
+
+impl RolePool {
+    pub(super) fn new(context: Arc<Context>) -> RolePool {
+        RolePool { context, state: Mutex::default() }
+    }
+
+    pub(super) fn target(&self) -> &Arc<Target> {
+        &self.context.target
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics under the lock; and if it did, the state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_proof(&self, proof: Option<Proof>) {
+        self.state().proof = proof;
+    }
+
+    /// Whether `check` accepts what is proven.
+    pub(super) fn is_proven(&self, check: impl FnOnce(&Proof) -> bool) -> bool {
+        self.state().proof.as_ref().is_some_and(check)
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<DatabaseMetrics> {
+        &self.context.metrics
+    }
+
+    pub(super) fn idle_count(&self) -> usize {
+        self.state().idle.len()
+    }
+
+    pub(super) fn close_idle(&self) {
+        let mut state = self.state();
+        state.open -= state.idle.len();
+        state.idle.clear();
+    }
+
+    /// A connection whose session is as after a login.
+    pub(super) async fn lease(
+        self: &Arc<Self>,
+        credentials: &Credentials,
+        deadline: Deadline,
+        timing: &mut Timing,
+    ) -> Result<Lease, Failure> {
+        if let Some(lease) = self.idle().await {
+            return Ok(lease);
+        }
+        let begun = Instant::now();
+        let config = &self.context.config;
+        let until = deadline.within(begun, config.pool_timeout);
+        // For whom a connection is being opened.
+        let until_open = deadline.within(begun, config.pool_timeout + config.connect_timeout);
+        let mut again = false;
+        let mut connecting = Duration::ZERO;
+        let result = loop {
+            let handed = match self.queue(credentials, until, again) {
+                Err(failure) => break Err(failure),
+                Ok(Queued::Idle(connection)) => Ok((Lease::new(connection, self.clone()), Duration::ZERO)),
+                Ok(Queued::Place(place)) => {
+                    let until = if place.opening { until_open } else { until };
+                    place.wait(until).await
+                }
+            };
+            let (mut lease, connect) = match handed {
+                Ok((lease, connect)) => (lease.handed_over(), connect),
+                Err(failure) => break Err(failure),
+            };
+            connecting += connect;
+            if lease.settle(SETTLING).await {
+                break Ok(lease);
+            }
+            // A server that went away, or a session that could not be reset. Its place in the queue was well deserved.
+            drop(lease);
+            again = true;
+        };
+        timing.connect += connecting;
+        timing.queue += begun.elapsed().saturating_sub(connecting);
+        result
+    }
+
+    /// The idle connection used last whose session is known to be clean; those that have lost their server or are too
+    /// old are closed on the way.
+    async fn idle(self: &Arc<Self>) -> Option<Lease> {
+        let mut unsettled: Option<Lease> = None;
+        let found = loop {
+            let Some(connection) = self.pop_idle() else { break unsettled.take() };
+            let mut lease = Lease::new(connection, self.clone());
+            if self.is_too_old(lease.connection()) {
+                continue;
+            }
+            match lease.connection().settle_now().await {
+                Some(true) => break Some(lease),
+                Some(false) => {}
+                None => {
+                    if let Some(other) = unsettled.replace(lease) {
+                        // Two that are not yet settled: wait for one of them.
+                        break Some(other);
+                    }
+                }
+            }
+        };
+        if let Some(lease) = unsettled {
+            lease.put_back();
+        }
+        let mut found = found?;
+        (found.connection().is_settled() || found.settle(SETTLING).await).then_some(found)
+    }
+
+    fn pop_idle(&self) -> Option<Box<Connection>> {
+        Some(self.state().idle.pop_back()?.connection)
+    }
+
+    fn is_too_old(&self, connection: &Connection) -> bool {
+        connection.opened().elapsed() >= self.context.config.max_lifetime
+    }
+
+    /// Takes a place in the queue, or a connection that has become free in the meantime.
+    fn queue(
+        self: &Arc<Self>,
+        credentials: &Credentials,
+        until: Until,
+        first: bool,
+    ) -> Result<Queued, Failure> {
+        let mut state = self.state();
+        if let Some(idle) = state.idle.pop_back() {
+            return Ok(Queued::Idle(idle.connection));
+        }
+        let waiting = state.waiting.len();
+        let working = state.open - state.opening;
+        let expected = state.hold.expected_wait(waiting, working);
+        if waiting >= self.context.config.queue_size as usize && !first {
+            return Err(admission::full(waiting, expected));
+        }
+        // Not of a few that wait: a single slow request says nothing about the next ones.
+        if waiting >= working.max(1) * 2 && Instant::now() + expected > until.instant && !first {
+            return Err(admission::in_vain(expected));
+        }
+        let (hand, receiver) = oneshot::channel();
+        let ticket = state.tickets;
+        state.tickets += 1;
+        let waiting = Waiting { ticket, credentials: Arc::new(credentials.clone()), hand };
+        if first {
+            state.waiting.push_front(waiting);
+        } else {
+            state.waiting.push_back(waiting);
+        }
+        self.open_more(&mut state);
+        let opening = first || state.opening >= state.waiting.len();
+        Ok(Queued::Place(Place { pool: self.clone(), ticket, opening, receiver: Some(receiver) }))
+    }
+
+    /// Opens connections where requests wait and there is room.
+    fn open_more(self: &Arc<Self>, state: &mut State) {
+        let size = usize::try_from(self.context.config.pool_size).unwrap_or(usize::MAX);
+        let paused =
+            state.open > state.opening && state.open_after.is_some_and(|after| Instant::now() < after);
+        while !paused && state.open < size && state.opening < state.waiting.len() {
+            let Some(waiting) = state.waiting.get(state.opening) else { return };
+            let credentials = waiting.credentials.clone();
+            state.open += 1;
+            state.opening += 1;
+            tokio::spawn(self.clone().open(credentials));
+        }
+    }
+
+    /// Opens a connection for whoever waits.
+    async fn open(self: Arc<Self>, credentials: Arc<Credentials>) {
+        let permit = self.context.logins.acquire().await;
+        {
+            let mut state = self.state();
+            if state.waiting.is_empty() {
+                // Others were quicker, or nobody waits any longer.
+                state.opening -= 1;
+                state.open -= 1;
+                return;
+            }
+        }
+        let begun = Instant::now();
+        let opened = self.context.login(&credentials).await;
+        let taken = begun.elapsed();
+        drop(permit);
+        match opened {
+            Ok(connection) => {
+                let mut state = self.state();
+                state.opening -= 1;
+                state.open_after = None;
+                drop(state);
+                self.context.prove(&self, &credentials);
+                self.hand_out(Lease::new(connection, self.clone()), taken);
+            }
+            Err(failure) => {
+                let mut state = self.state();
+                state.opening -= 1;
+                state.open -= 1;
+                if failure.code == Code::InvalidCredentials {
+                    // PostgreSQL does not take this password any longer.
+                    state.proof = None;
+                }
+                let others_work = state.open > state.opening;
+                let told = if others_work && failure.code == Code::DatabaseUnreachable {
+                    // The first in line gets one of those.
+                    state.open_after = Some(Instant::now() + OPENING_PAUSE);
+                    None
+                } else {
+                    state.waiting.pop_front()
+                };
+                self.open_more(&mut state);
+                drop(state);
+                if let Some(waiting) = told {
+                    // Who went away needs no failure either.
+                    let _ = waiting.hand.send(Err(failure));
+                }
+            }
+        }
+    }
+
+    /// Gives a connection to the first in line, or keeps it.
+    fn hand_out(self: &Arc<Self>, mut lease: Lease, connect: Duration) {
+        loop {
+            let Some(waiting) = self.state().waiting.pop_front() else { break lease.put_back() };
+            match waiting.hand.send(Ok((lease, connect))) {
+                Ok(()) => return,
+                Err(Ok((back, _))) => lease = back,
+                Err(Err(_)) => return,
+            }
+        }
+    }
+
+    /// Takes a connection that was opened for a proof of a password, if there is room.
+    pub(super) fn adopt(self: &Arc<Self>, connection: Box<Connection>) {
+        let size = usize::try_from(self.context.config.pool_size).unwrap_or(usize::MAX);
+        {
+            let mut state = self.state();
+            if state.open >= size {
+                return;
+            }
+            state.open += 1;
+        }
+        self.put(connection, None);
+    }
+
+    /// Takes a connection back that was held for so long, and gives it to the first in line.
+    pub(super) fn put(self: &Arc<Self>, connection: Box<Connection>, held: Option<Duration>) {
+        let old = self.is_too_old(&connection);
+        let mut state = self.state();
+        if let Some(held) = held {
+            state.hold.observe(held);
+        }
+        if old {
+            drop(state);
+            drop(connection);
+            return self.closed();
+        }
+        if state.waiting.is_empty() {
+            state.idle.push_back(Idle { connection, since: Instant::now() });
+            return;
+        }
+        drop(state);
+        self.hand_out(Lease::new(connection, self.clone()), Duration::ZERO);
+    }
+
+    /// A connection is closed: there is room for another one.
+    pub(super) fn closed(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.open -= 1;
+        self.open_more(&mut state);
+    }
+
+    /// Closes connections that were unused for long, are too old, or have lost their server.
+    pub(super) fn reap(self: &Arc<Self>) {
+        let config = &self.context.config;
+        let least = usize::try_from(config.min_pool_size).unwrap_or(0);
+        let mut closing = Vec::new();
+        let mut unsettled = Vec::new();
+        {
+            let mut state = self.state();
+            let now = Instant::now();
+            for idle in std::mem::take(&mut state.idle) {
+                let unused = now.saturating_duration_since(idle.since);
+                if (unused >= config.idle_timeout && state.open - closing.len() > least)
+                    || self.is_too_old(&idle.connection)
+                {
+                    closing.push(idle.connection);
+                } else if !idle.connection.is_settled() {
+                    unsettled.push(idle.connection);
+                } else if idle.connection.is_quiet() {
+                    state.idle.push_back(idle);
+                } else {
+                    closing.push(idle.connection);
+                }
+            }
+        }
+        for connection in closing {
+            drop(connection);
+            self.closed();
+        }
+        for connection in unsettled {
+            let mut lease = Lease::new(connection, self.clone());
+            tokio::spawn(async move {
+                if lease.settle(SETTLING).await {
+                    lease.put_back();
+                }
+            });
+        }
+    }
+}
+
+enum Queued {
+    Idle(Box<Connection>),
+    Place(Place),
+}
+
+/// A place in the queue. Dropping it leaves the queue.
+struct Place {
+    pool: Arc<RolePool>,
+    ticket: u64,
+    /// Whether a connection is being opened for this one.
+    opening: bool,
+    receiver: Option<oneshot::Receiver<Handed>>,
+}
+
+impl Place {
+    async fn wait(mut self, until: Until) -> Handed {
+        let Some(receiver) = &mut self.receiver else { return Err(gone()) };
+        match timeout_at(until.instant, receiver).await {
+            Ok(handed) => {
+                self.receiver = None;
+                handed.unwrap_or_else(|_| Err(gone()))
+            }
+            Err(_) => self.leave().unwrap_or_else(|| Err(self.too_late(until))),
+        }
+    }
+
+    /// Leaves the queue; what was handed over at the last moment.
+    fn leave(&mut self) -> Option<Handed> {
+        let mut receiver = self.receiver.take()?;
+        self.pool.state().waiting.retain(|waiting| waiting.ticket != self.ticket);
+        receiver.close();
+        receiver.try_recv().ok()
+    }
+
+    fn too_late(&self, until: Until) -> Failure {
+        let context = &self.pool.context;
+        if until.is_deadline {
+            return admission::expired();
+        }
+        Failure::new(
+            Code::PoolTimeout,
+            format!(
+                "all {} connections of this role were in use for {:?}; try again later, or let the operator raise \
+                 pool_size or pool_timeout",
+                context.config.pool_size, context.config.pool_timeout
+            ),
+        )
+        .retry_after(1)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(Ok((lease, _))) = self.leave() {
+            lease.put_back();
+        }
+    }
+}
+
+fn gone() -> Failure {
+    Failure::new(Code::Internal, "the queue for connections has lost a request")
+}

@@ -1,0 +1,165 @@
+//! The statements that the gateway has prepared on one connection, so that one seen before is not parsed again.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+/// A statement with more SQL and parameter types than this is parsed each time: keeping it would cost more memory, here
+/// and in PostgreSQL, than its parsing costs time.
+const KEY_LIMIT_BYTES: usize = 16 << 10;
+
+/// The statements of one connection by what was parsed: SQL text and declared parameter types, as they stand in a Parse
+/// frame.
+///
+/// Names are unique among all connections of all endpoints: behind a pooler, two of them may meet on one server.
+pub(crate) struct Statements {
+    limit: usize,
+    entries: HashMap<Box<[u8]>, Entry>,
+    /// Prepared, and not wanted any longer: to be closed with the next flight.
+    closing: Vec<u32>,
+    prefix: String,
+    clock: u64,
+    next: u32,
+}
+
+struct Entry {
+    number: u32,
+    used: u64,
+}
+
+impl Statements {
+    /// At most `limit` statements; 0 keeps none.
+    pub(crate) fn new(limit: usize) -> Statements {
+        // Each RandomState has keys of its own, from the system's random numbers.
+        let random = RandomState::new().hash_one(0);
+        Statements {
+            limit,
+            entries: HashMap::new(),
+            closing: Vec::new(),
+            prefix: format!("onetrip_{random:016x}_"),
+            clock: 0,
+            next: 0,
+        }
+    }
+
+    /// Whether a statement may be kept.
+    pub(super) fn takes(&self, key: &[u8]) -> bool {
+        self.limit > 0 && key.len() <= KEY_LIMIT_BYTES
+    }
+
+    /// The number of a statement that is prepared.
+    pub(super) fn find(&mut self, key: &[u8]) -> Option<u32> {
+        self.clock += 1;
+        let entry = self.entries.get_mut(key)?;
+        entry.used = self.clock;
+        Some(entry.number)
+    }
+
+    /// A number for a statement that is about to be prepared, and room for it: the one used longest ago has to go.
+    pub(super) fn reserve(&mut self) -> u32 {
+        // A walk through all entries, which is nothing beside the parsing that follows.
+        while self.entries.len() >= self.limit
+            && let Some(key) =
+                self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone())
+        {
+            self.evict(&key);
+        }
+        self.next = self.next.wrapping_add(1);
+        self.next
+    }
+
+    /// Keeps a statement that PostgreSQL has prepared under this number.
+    pub(super) fn insert(&mut self, key: &[u8], number: u32) {
+        self.clock += 1;
+        let entry = Entry { number, used: self.clock };
+        if let Some(old) = self.entries.insert(key.into(), entry) {
+            self.closing.push(old.number);
+        }
+    }
+
+    /// Forgets a statement; it is closed with the next flight.
+    pub(super) fn evict(&mut self, key: &[u8]) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.closing.push(entry.number);
+        }
+    }
+
+    /// Forgets everything: PostgreSQL has dropped, or is about to drop, all statements of the session.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.closing.clear();
+    }
+
+    /// The numbers of what is to be closed.
+    pub(super) fn take_closing(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.closing)
+    }
+
+    /// What the names of this connection begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Appends the name of a number, without its zero byte.
+    pub(super) fn write_name(&self, number: u32, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.prefix.as_bytes());
+        let mut digits = [0; 10];
+        let mut at = digits.len();
+        let mut rest = number;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            at -= 1;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        out.extend_from_slice(digits.get(at..).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(statements: &Statements, number: u32) -> String {
+        let mut name = Vec::new();
+        statements.write_name(number, &mut name);
+        String::from_utf8(name).unwrap()
+    }
+
+    #[test]
+    fn the_statement_used_longest_ago_makes_room_and_is_closed() {
+        let mut statements = Statements::new(2);
+        for key in [b"a", b"b"] {
+            let number = statements.reserve();
+            statements.insert(key, number);
+        }
+        let a = statements.find(b"a").unwrap();
+        let b = statements.find(b"b").unwrap();
+        assert_eq!(statements.find(b"a"), Some(a));
+        let c = statements.reserve();
+        statements.insert(b"c", c);
+        assert_eq!(statements.find(b"b"), None);
+        assert_eq!((statements.find(b"a"), statements.find(b"c")), (Some(a), Some(c)));
+        assert_eq!(statements.take_closing(), [b]);
+        assert!(statements.take_closing().is_empty());
+        assert_eq!(statements.entries.len(), 2);
+    }
+
+    #[test]
+    fn names_are_those_of_one_connection_and_one_number() {
+        let (one, other) = (Statements::new(1), Statements::new(1));
+        assert_ne!(name(&one, 1), name(&other, 1));
+        for number in [0, 1, 9, 10, 99, 100, 12_345, u32::MAX] {
+            assert_eq!(name(&one, number), format!("{}{number}", one.prefix()));
+        }
+    }
+
+    #[test]
+    fn a_cache_of_none_takes_nothing_and_no_cache_takes_giants() {
+        assert!(!Statements::new(0).takes(b"select 1"));
+        let statements = Statements::new(10);
+        assert!(statements.takes(&[b'x'; KEY_LIMIT_BYTES]));
+        assert!(!statements.takes(&[b'x'; KEY_LIMIT_BYTES + 1]));
+    }
+}
