@@ -66,6 +66,7 @@
 //! does an array of it. A composite reads once the client has [looked its type up](Client::look_up_types). `numeric` reads
 //! as [`Numeric`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "client"), no_std)]
 
 pub mod policy;
 

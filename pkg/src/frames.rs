@@ -1,26 +1,24 @@
 //! PostgreSQL's frames to column blocks, by the same encoder that runs in the gateway.
 
-use std::sync::{Mutex, PoisonError};
+use alloc::vec::Vec;
 
 use onetrip_wire::Error;
 use onetrip_wire::backend::tag;
 use onetrip_wire::blocks::BlockEncoder;
 use onetrip_wire::frame::{self, Limits};
 use onetrip_wire::representation::{BlockOptions, Int8, Json, Strings, Timestamps};
+use spin::Mutex;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The answer that is being read. There is one at a time, because JavaScript reads each without a pause; an object for
-/// each would cost a third of the module's glue, and its finalizer could meet an instance that is not its own.
+/// each would cost a third of the module's glue, and its finalizer could meet an instance that is not its own. Its memory
+/// is kept for the next one.
 ///
 /// A Mutex, because it alone needs no code for what cannot happen here; there is one thread.
 static ANSWER: Mutex<Option<Decoder>> = Mutex::new(None);
 
-fn answer<T>(read: impl FnOnce(&mut Decoder) -> T) -> Option<T> {
-    ANSWER.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(read)
-}
-
-fn replace(decoder: Option<Decoder>) {
-    *ANSWER.lock().unwrap_or_else(PoisonError::into_inner) = decoder;
+fn answer<T>(read: impl FnOnce(&mut Decoder) -> T) -> T {
+    read(ANSWER.lock().get_or_insert_with(Decoder::new))
 }
 
 /// Starts an answer. The arguments are the parameters of `Accept` (PROTOCOL.md section 3) with their second value.
@@ -32,61 +30,78 @@ pub fn start(utf16: bool, int8_binary: bool, timestamps_text: bool, json_text: b
         timestamps: if timestamps_text { Timestamps::Text } else { Timestamps::Milliseconds },
         json: if json_text { Json::Text } else { Json::Parsed },
     };
-    replace(Some(Decoder::new(options)));
+    answer(|answer| answer.restart(options));
 }
 
 /// Makes room for the next `len` bytes of frames and returns the address where JavaScript writes them.
 #[wasm_bindgen]
 pub fn input(len: usize) -> *mut u8 {
-    answer(|answer| answer.room(len).as_mut_ptr()).unwrap_or(std::ptr::null_mut())
+    answer(|answer| answer.room(len).as_mut_ptr())
 }
 
-/// Encodes what was written and returns the length of the blocks that are ready at [`output`]: whole messages.
+/// Encodes what was written and returns the length of the blocks that are ready at [`output`]: whole messages. −1: there is
+/// a problem.
 #[wasm_bindgen]
-pub fn encode() -> usize {
-    answer(|answer| answer.encode().len()).unwrap_or(0)
+pub fn encode() -> i32 {
+    answer(|answer| {
+        let len = i32::try_from(answer.encode().len());
+        if answer.problem_at.is_some() { -1 } else { len.unwrap_or(-1) }
+    })
 }
 
 /// The address of the blocks in the module's memory, valid until the next call.
 #[wasm_bindgen]
 pub fn output() -> *const u8 {
-    answer(|answer| answer.output.as_ptr()).unwrap_or(std::ptr::null())
+    answer(|answer| answer.output.as_ptr())
 }
 
-/// Where in the answer, in bytes from 0, the bytes were no frames of PostgreSQL's; −1: nowhere.
+/// Where in the answer, in bytes from 0, the bytes were no frames of PostgreSQL's.
 #[wasm_bindgen]
 pub fn problem_at() -> f64 {
-    answer(|answer| answer.problem_at).flatten().map_or(-1.0, |at| at as f64)
+    answer(|answer| answer.problem_at).unwrap_or(0) as f64
 }
 
-/// Gives the memory of the answer back.
-#[wasm_bindgen]
-pub fn finish() {
-    replace(None);
-}
-
-/// Reads one answer in pieces of any length.
+/// Reads one answer after another, each in pieces of any length.
 struct Decoder {
     // Not `onetrip_wire::encoder::Encoder`, which would bring typed JSON along.
     encoder: BlockEncoder,
-    /// What was written and is not yet read: after [`Decoder::encode`] at most one frame without its end.
+    /// Room for what JavaScript writes, filled with zeros only when it grows.
     input: Vec<u8>,
+    /// How much of `input` was written and is not yet read: after [`Decoder::encode`] at most one frame without its end.
+    pending: usize,
     output: Vec<u8>,
     /// How many bytes of the answer were read.
     read: u64,
     problem_at: Option<u64>,
 }
 
+/// How much memory of an answer is kept for the next one, in bytes, in each of two places.
+const KEPT: usize = 512 << 10;
+
 impl Decoder {
-    fn new(options: BlockOptions) -> Decoder {
-        let (input, output) = (Vec::new(), Vec::new());
-        Decoder { encoder: BlockEncoder::new(options), input, output, read: 0, problem_at: None }
+    fn new() -> Decoder {
+        let encoder = BlockEncoder::new(BlockOptions::default());
+        Decoder { encoder, input: Vec::new(), pending: 0, output: Vec::new(), read: 0, problem_at: None }
+    }
+
+    fn restart(&mut self, options: BlockOptions) {
+        self.encoder.restart(options);
+        self.input.truncate(KEPT);
+        self.input.shrink_to(KEPT);
+        self.output.clear();
+        self.output.shrink_to(KEPT);
+        self.pending = 0;
+        self.read = 0;
+        self.problem_at = None;
     }
 
     fn room(&mut self, len: usize) -> &mut [u8] {
-        let before = self.input.len();
-        self.input.resize(before.saturating_add(len), 0);
-        self.input.get_mut(before..).unwrap_or_default()
+        let before = self.pending;
+        self.pending = before.saturating_add(len);
+        if self.input.len() < self.pending {
+            self.input.resize(self.pending, 0);
+        }
+        self.input.get_mut(before..self.pending).unwrap_or_default()
     }
 
     /// After a problem nothing more is read.
@@ -94,13 +109,15 @@ impl Decoder {
         self.output.clear();
         let mut at = 0;
         while self.problem_at.is_none() {
-            match frame(&mut self.encoder, self.input.get(at..).unwrap_or_default(), &mut self.output) {
+            let rest = self.input.get(at..self.pending).unwrap_or_default();
+            match frame(&mut self.encoder, rest, &mut self.output) {
                 Ok(0) => break,
                 Ok(len) => at += len,
                 Err(error) => self.problem_at = Some(self.read + at as u64 + error.offset()),
             }
         }
-        self.input.drain(..at);
+        self.input.copy_within(at..self.pending, 0);
+        self.pending -= at;
         self.read += at as u64;
         &self.output
     }
@@ -138,13 +155,13 @@ mod tests {
     }
 
     fn decode(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<u8>, Option<u64>, usize) {
-        let mut decoder = Decoder::new(BlockOptions::default());
+        let mut decoder = Decoder::new();
         let mut blocks = Vec::new();
         for piece in pieces {
             decoder.room(piece.len()).copy_from_slice(&piece);
             blocks.extend_from_slice(decoder.encode());
         }
-        (blocks, decoder.problem_at, decoder.input.len())
+        (blocks, decoder.problem_at, decoder.pending)
     }
 
     #[test]

@@ -11,7 +11,12 @@ const { concat } = encode;
 
 function read(bytes, mapping = {}, arrayRows = false, statements = 1) {
   const reader = new ResponseReader(
-    Array.from({ length: statements }, () => ({ text: "select", mapping: { ...DEFAULTS, ...mapping }, arrayRows })),
+    Array.from({ length: statements }, () => ({
+      text: "select",
+      mapping: { ...DEFAULTS, ...mapping },
+      arrayRows,
+      commandTag: true,
+    })),
   );
   reader.push(bytes);
   return reader.finish();
@@ -325,6 +330,72 @@ test("text that is not in its type's format is an error that names column and pl
   }
 });
 
+test("objects of a json column are plain objects with their keys in order", () => {
+  const text = { kind: "text", values: ["Ada", null, "Zoë"] };
+  const inner = { kind: "objects", nulls: [0, 1, 0], members: { x: { kind: "int32", values: [1, 2, 3] } } };
+  const members = {
+    z: text,
+    a: { kind: "bool", values: [true, false, null] },
+    n: { kind: "float64", values: [0.5, null, -0] },
+    j: { kind: "json", values: [[1], { k: "v" }, null] },
+    inner,
+    ["__proto__"]: { kind: "int32", values: [7, 8, 9] },
+    0: { kind: "int32", values: [4, 5, 6] },
+  };
+  const columns = [
+    { name: "id", oid: 23, kind: "int32", values: [1, 2, 3] },
+    { name: "doc", oid: 3802, kind: "objects", nulls: [0, 0, 1], members },
+    { name: "after", oid: 25, kind: "text", values: ["é", "b", "c"] },
+  ];
+  const bytes = concat(
+    encode.fields(...columns),
+    encode.block(3, columns),
+    encode.complete("SELECT 3"),
+    encode.ready(),
+  );
+  const expected = [
+    { id: 1, doc: JSON.parse('{"0":4,"z":"Ada","a":true,"n":0.5,"j":[1],"inner":{"x":1},"__proto__":7}'), after: "é" },
+    {
+      id: 2,
+      doc: JSON.parse('{"0":5,"z":null,"a":false,"n":null,"j":{"k":"v"},"inner":null,"__proto__":8}'),
+      after: "b",
+    },
+    { id: 3, doc: null, after: "c" },
+  ];
+  const [{ rows }] = read(bytes);
+  assert.deepStrictEqual(rows, expected);
+  assert.equal(JSON.stringify(rows), JSON.stringify(expected));
+  assert.equal(Object.getPrototypeOf(rows[0].doc), Object.prototype);
+  rows[0].doc.z = "changed";
+  assert.equal(read(bytes)[0].rows[0].doc.z, "Ada");
+  assert.deepStrictEqual(
+    read(bytes, {}, true)[0].rows,
+    expected.map((row) => Object.values(row)),
+  );
+  assert.throws(() => read(bytes, { json: "text" }), ProtocolError);
+});
+
+test("objects that no encoder makes are refused", () => {
+  const member = { kind: "int32", values: [1] };
+  const nested = (depth) => (depth === 0 ? member : { kind: "objects", members: { deeper: nested(depth - 1) } });
+  const response = (column) =>
+    concat(
+      encode.fields({ name: "v", oid: 3802 }),
+      encode.block(1, [column]),
+      encode.complete("SELECT 1"),
+      encode.ready(),
+    );
+  assert.deepStrictEqual(read(response(nested(4)))[0].rows, [{ v: { deeper: { deeper: { deeper: { deeper: 1 } } } } }]);
+  for (const column of [
+    nested(5),
+    { kind: "objects", members: {} },
+    { kind: "objects", members: { a: { kind: "timestamp", values: [1] } } },
+    { kind: "objects", members: { a: { kind: "int64", values: ["1"] } } },
+    { kind: "objects", members: { a: { kind: "bytea", values: [Uint8Array.of(1)] } } },
+  ])
+    assert.throws(() => read(response(column)), ProtocolError);
+});
+
 test("column names may be anything", () => {
   const names = ["__proto__", "constructor", "toString", "0", "a b", 'q"uote', "Größe", ""];
   const columns = names.map((name, index) => ({ name, oid: 23, kind: "int32", values: [index, index + 100] }));
@@ -396,6 +467,13 @@ test("every prefix of a block, framed as if it were whole, is an error", () => {
     { name: "j", oid: 3802, kind: "json", values: [1, null, { a: 1 }, []] },
     { name: "d", oid: 1184, kind: "timestamp", values: [1, 2, null, 4] },
     { name: "y", oid: 16, kind: "bool", values: [true, false, null, true] },
+    {
+      name: "o",
+      oid: 3802,
+      kind: "objects",
+      nulls: [0, 1, 0, 0],
+      members: { a: { kind: "text", values: ["x", null, "ü", "y"] }, b: { kind: "int32", values: [1, 2, 3, 4] } },
+    },
   ];
   const body = encode.block(4, columns).subarray(5);
   for (let length = 0; length < body.length; length++) {

@@ -8,21 +8,28 @@ import { define, nextClone, nextStore, store, storeElement, type Clone, type Row
 import { safe, textReader, timestamp } from "./values.js";
 import type { Field, Mapping } from "./types.js";
 
-/** What the rows of one statement look like. */
-export interface Shape {
-  readonly fields: readonly Field[];
-  /** A row with every column set to null, in the columns' order. */
+/** What objects with the same keys look like: rows, or the values of a json column. */
+interface ObjectShape {
+  readonly keys: readonly string[];
+  /** An object with every key set to null, in their order. */
   readonly template: Readonly<Record<string, null>>;
   readonly clone: Clone;
-  /** How each column is put into the rows: from `MANY_ROWS` on at a place of its own. */
+  /** How each column is put into the objects: from `MANY_ROWS` on at a place of its own. */
   stores: readonly Store[];
-  /** How many rows were made. */
+  /** How many objects were made. */
   rows: number;
+}
+
+/** What the rows of one statement look like. */
+export interface Shape extends ObjectShape {
+  readonly fields: readonly Field[];
 }
 
 const shapes = new Map<string, Shape>();
 /** For each length the shape that was met last, with its text's bytes: found without making a string. */
-const latest = new Map<number, { readonly bytes: Reader; readonly shape: Shape }>();
+const latest = new Map<number, { readonly bytes: DataView; readonly shape: Shape }>();
+/** The shapes of objects in json columns, by the JSON text of their keys. */
+const objectShapes = new Map<string, ObjectShape>();
 const SHAPES_KEPT = 200;
 const COLUMNS_LIMIT = 1664; // PostgreSQL's limit for a target list.
 
@@ -32,10 +39,10 @@ const COLUMNS_LIMIT = 1664; // PostgreSQL's limit for a target list.
  */
 export function shapeOf(reader: Reader, start: number, end: number): Shape {
   const last = latest.get(end - start);
-  if (last !== undefined && last.bytes.equals(reader, start)) return last.shape;
+  if (last !== undefined && reader.has(last.bytes, start)) return last.shape;
   const text = reader.text(start, end, 0);
   const shape = shapes.get(text) ?? newShape(reader, start, text);
-  latest.set(end - start, { bytes: new Reader(reader.bytes.slice(start, end)), shape });
+  latest.set(end - start, { bytes: new DataView(reader.bytes.slice(start, end).buffer), shape });
   return shape;
 }
 
@@ -66,11 +73,7 @@ function newShape(reader: Reader, start: number, text: string): Shape {
     ];
     return { name, typeOid, typeSize, typeModifier, tableOid, columnNumber };
   });
-  // JSON.parse, unlike an assignment, makes an ordinary property of a column named __proto__, too.
-  const template = JSON.parse(
-    `{${fields.map((field) => `${JSON.stringify(field.name)}:null`).join()}}`,
-  ) as Shape["template"];
-  const shape = { fields, template, clone: nextClone(), stores: storesOf(fields, () => store), rows: 0 };
+  const shape = { fields, ...objectShape(fields.map((field) => field.name)) };
   if (shapes.size === SHAPES_KEPT) {
     shapes.clear();
     latest.clear();
@@ -79,60 +82,101 @@ function newShape(reader: Reader, start: number, text: string): Shape {
   return shape;
 }
 
-const storesOf = (fields: readonly Field[], next: () => Store): Store[] =>
-  fields.map(({ name }) => (name === "__proto__" ? define : next()));
+function objectShape(keys: readonly string[]): ObjectShape {
+  // JSON.parse, unlike an assignment, makes an ordinary property of a key __proto__, too.
+  const template = JSON.parse(`{${keys.map((key) => `${JSON.stringify(key)}:null`).join()}}`) as Shape["template"];
+  return { keys, template, clone: nextClone(), stores: storesOf(keys, () => store), rows: 0 };
+}
+
+const storesOf = (keys: readonly string[], next: () => Store): Store[] =>
+  keys.map((key) => (key === "__proto__" ? define : next()));
+
+function makeObjects(shape: ObjectShape, count: number, objects: Rows): void {
+  if (shape.rows < MANY_ROWS && (shape.rows += count) >= MANY_ROWS) shape.stores = storesOf(shape.keys, nextStore);
+  const { clone, template } = shape;
+  for (let row = 0; row < count; row++) objects.push(clone(template));
+}
 
 const HEAD = 13;
 /** After so many rows of a shape it is worth while to fill them at places of their own; not yet in a first answer. */
 const MANY_ROWS = 300;
 /** A block without columns has no bytes that would bound its rows. */
 const EMPTY_ROWS_LIMIT = 1 << 16;
+/** PROTOCOL.md section 3.2. */
+const OBJECTS_DEPTH_LIMIT = 4;
+/** text, bool, int32, float64, json, objects */
+const MEMBER_KINDS = [0, 1, 2, 4, 6, 9];
 
 /**
- * Reads one block, from `start` to `end` of the answer, and appends its rows to `rows`.
+ * Reads one block, from `start` to `end` of the answer.
  *
  * The rows are made first, all null, and filled column by column. Every read is within the block: a column's bytes are
  * checked once, before its values. Text is cut out of one string for the whole block, because a call of a TextDecoder
  * costs ten times as much as a substring.
  */
-export function readBlock(
-  reader: Reader,
-  start: number,
-  end: number,
-  shape: Shape,
-  mapping: Mapping,
-  arrays: boolean,
-  rows: Rows,
-): void {
-  const { bytes, view } = reader;
-  const { fields, template, clone } = shape;
-  const width = fields.length;
-  if (end - start < HEAD) reader.corrupt(start, "a block is shorter than its head");
-  const count = view.getUint32(start, true);
-  const asciiEnd = start + HEAD + view.getUint32(start + 4, true);
-  const wideEnd = asciiEnd + view.getUint32(start + 8, true);
-  if (wideEnd > end || count > (width === 0 ? EMPTY_ROWS_LIMIT : end - wideEnd))
-    reader.corrupt(start, "a block is shorter than its head says");
-  const ascii = reader.text(start + HEAD, asciiEnd, 0);
-  const wide = reader.text(asciiEnd, wideEnd, bytes[start + 12]);
-  let asciiAt = 0;
-  let wideAt = 0;
-  let at = wideEnd;
+export class BlockReader {
+  readonly #count: number;
+  readonly #ascii: string;
+  readonly #wide: string;
+  #asciiAt = 0;
+  #wideAt = 0;
+  #at: number;
 
-  if (shape.rows < MANY_ROWS && (shape.rows += count) >= MANY_ROWS) shape.stores = storesOf(fields, nextStore);
-  const { stores } = shape;
-  const first = rows.length;
-  if (arrays)
-    for (let row = 0; row < count; row++) rows.push(new Array<null>(width).fill(null) as unknown as Rows[number]);
-  else for (let row = 0; row < count; row++) rows.push(clone(template));
-  // The values of one column after the other.
-  const values: unknown[] = new Array<unknown>(count);
+  constructor(
+    readonly reader: Reader,
+    start: number,
+    readonly end: number,
+    readonly mapping: Mapping,
+  ) {
+    const { bytes, view } = reader;
+    if (end - start < HEAD) reader.corrupt(start, "a block is shorter than its head");
+    this.#count = view.getUint32(start, true);
+    const asciiEnd = start + HEAD + view.getUint32(start + 4, true);
+    const wideEnd = asciiEnd + view.getUint32(start + 8, true);
+    if (wideEnd > end) reader.corrupt(start, "a block is shorter than its head says");
+    this.#ascii = reader.text(start + HEAD, asciiEnd, 0);
+    this.#wide = reader.text(asciiEnd, wideEnd, bytes[start + 12]);
+    this.#at = wideEnd;
+  }
 
-  for (let column = 0; column < width; column++) {
-    const field = fields[column];
-    const kind = bytes[at++];
+  /** Appends the rows to `rows`. */
+  rows(shape: Shape, arrays: boolean, rows: Rows): void {
+    const { reader, end } = this;
+    const { fields, stores, keys } = shape;
+    const count = this.#count;
+    const width = fields.length;
+    if (count > (width === 0 ? EMPTY_ROWS_LIMIT : end - this.#at))
+      reader.corrupt(this.#at, "a block is shorter than its head says");
+    const first = rows.length;
+    if (arrays)
+      for (let row = 0; row < count; row++) rows.push(new Array<null>(width).fill(null) as unknown as Rows[number]);
+    else makeObjects(shape, count, rows);
+    // The values of one column after the other.
+    const values: unknown[] = new Array<unknown>(count);
+    for (let column = 0; column < width; column++) {
+      this.#column(values, fields[column], 0);
+      if (arrays) storeElement(rows, first, values, column as unknown as string);
+      else stores[column](rows, first, values, keys[column]);
+    }
+    if (this.#at !== end || this.#asciiAt !== this.#ascii.length || this.#wideAt !== this.#wide.length)
+      reader.corrupt(this.#at, "a block and its columns differ in length");
+  }
+
+  /** Reads the next column, which is a field of the rows or, without `field`, a member of objects `depth` deep. */
+  #column(values: unknown[], field: Field | undefined, depth: number): void {
+    const { reader, end, mapping } = this;
+    const { bytes, view } = reader;
+    const count = this.#count;
+    const kind = bytes[this.#at];
+    let at = reader.fits(this.#at, 1, end);
+    if (field === undefined && MEMBER_KINDS.indexOf(kind) < 0)
+      reader.corrupt(at - 1, `no member is of the kind ${kind}`);
     if (kind === 0) {
-      const read = textReader(field, mapping);
+      const read = field && textReader(field, mapping);
+      const ascii = this.#ascii;
+      const wide = this.#wide;
+      let asciiAt = this.#asciiAt;
+      let wideAt = this.#wideAt;
       let extra = reader.fits(at, count, end);
       for (let row = 0; row < count; row++) {
         const code = bytes[at++];
@@ -154,6 +198,8 @@ export function readBlock(
         }
         values[row] = read === undefined ? text : read(text);
       }
+      this.#asciiAt = asciiAt;
+      this.#wideAt = wideAt;
       at = extra;
     } else if (kind === 1) {
       const next = reader.fits(at, count, end);
@@ -179,7 +225,7 @@ export function readBlock(
       const parsed = json(reader.text(from, to, bytes[at]));
       if (!Array.isArray(parsed) || parsed.length !== count)
         reader.corrupt(from, "a json column has not one value for each row");
-      for (let row = 0; row < count; row++) values[row] = parsed[row];
+      for (let row = 0; row < count; row++) values[row] = (parsed as unknown[])[row];
       at = to;
     } else if (kind === 7) {
       let from = reader.fits(at, count * 4, end);
@@ -213,17 +259,60 @@ export function readBlock(
               ? view.getFloat64(from, true)
               : kind === 3
                 ? view.getUint32(from, true)
-                : int8(view, from, field, mapping);
+                : int8(view, from, field as Field, mapping);
       }
       at = next;
+    } else if (kind === 9) {
+      at = this.#objects(values, at, depth);
     } else {
       reader.corrupt(at - 1, `a column is of the unknown kind ${kind}`);
     }
-    if (arrays) storeElement(rows, first, values, column as unknown as string);
-    else stores[column](rows, first, values, field.name);
+    this.#at = at;
   }
-  if (at !== end || asciiAt !== ascii.length || wideAt !== wide.length)
-    reader.corrupt(at, "a block and its columns differ in length");
+
+  /** Reads a json column of objects that all have the same keys; returns its end. */
+  #objects(values: unknown[], at: number, depth: number): number {
+    const { reader, end, mapping } = this;
+    const { bytes, view } = reader;
+    const count = this.#count;
+    if (mapping.json !== "parsed") reader.corrupt(at, "json that was asked for as text is not");
+    if (depth === OBJECTS_DEPTH_LIMIT) reader.corrupt(at, "objects are nested too deep");
+    const nulls = reader.fits(at, 1, end);
+    const from = bytes[at] === 0 ? nulls : reader.fits(nulls, count, end);
+    const keysFrom = reader.fits(from, 4, end);
+    this.#at = reader.fits(keysFrom, view.getUint32(from, true), end);
+    const shape = shapeOfKeys(reader, keysFrom, this.#at);
+    const objects: Rows = [];
+    makeObjects(shape, count, objects);
+    const members: unknown[] = new Array<unknown>(count);
+    shape.keys.forEach((key, index) => {
+      this.#column(members, undefined, depth + 1);
+      shape.stores[index](objects, 0, members, key);
+    });
+    for (let row = 0; row < count; row++)
+      values[row] = from !== nulls && bytes[nulls + row] !== 0 ? null : objects[row];
+    return this.#at;
+  }
+}
+
+function shapeOfKeys(reader: Reader, start: number, end: number): ObjectShape {
+  const text = reader.text(start, end, 0);
+  let shape = objectShapes.get(text);
+  if (shape === undefined) {
+    const keys = json(text);
+    // At least one, for its column has bytes that bound the number of objects.
+    if (
+      !Array.isArray(keys) ||
+      keys.length === 0 ||
+      keys.length > COLUMNS_LIMIT ||
+      keys.some((key) => typeof key !== "string")
+    )
+      reader.corrupt(start, "the keys of objects are not a list of texts");
+    shape = objectShape(keys as string[]);
+    if (objectShapes.size === SHAPES_KEPT) objectShapes.clear();
+    objectShapes.set(text, shape);
+  }
+  return shape;
 }
 
 function json(text: string): unknown {

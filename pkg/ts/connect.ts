@@ -118,8 +118,8 @@ async function run(
     const parts = queries.map(partsOf);
     const composed = parts.map(compose);
     const statements = composed.map(({ text }, index): Statement => {
-      const { options: mapping, arrayRows } = parts[index].wanted;
-      return { text, mapping, arrayRows };
+      const { options: mapping, arrayRows, fullResults } = parts[index].wanted;
+      return { text, mapping, arrayRows, commandTag: fullResults };
     });
     const batch = composed.map(({ text, params }) => ({ sql: text, params }));
     const body = JSON.stringify(batch.length === 1 ? batch[0] : { batch });
@@ -183,7 +183,8 @@ async function attempt(
   try {
     if (answered.status !== 200) throw endpointError(endpoint, answered, bytes);
     const response = new ResponseReader(statements);
-    const type = answered.headers.get("content-type")?.split(";", 1)[0].trim();
+    const given = answered.headers.get("content-type");
+    const type = given === BLOCKS ? given : given?.split(";", 1)[0].trim();
     if (type === BLOCKS) {
       response.push(bytes);
     } else if (type === FRAMES) {

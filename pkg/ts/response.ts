@@ -1,6 +1,6 @@
 // The messages of an answer: which rows, which tag, which error belongs to which statement (PROTOCOL.md section 2).
 
-import { readBlock, shapeOf, type Shape } from "./blocks.js";
+import { BlockReader, shapeOf, type Shape } from "./blocks.js";
 import { ProtocolError, SqlError, UsageError, type SqlErrorFields } from "./errors.js";
 import { Reader } from "./reader.js";
 import { Malformed } from "./values.js";
@@ -12,13 +12,15 @@ export interface Statement {
   readonly text: string;
   readonly mapping: Mapping;
   readonly arrayRows: boolean;
+  /** Whether the command tag is wanted. */
+  readonly commandTag: boolean;
 }
 
 /** The answer to one statement. */
 export interface Answer {
   readonly rows: Rows;
   readonly fields: readonly Field[];
-  /** The command tag, such as `INSERT 0 1`; empty for an empty statement. */
+  /** The command tag, such as `INSERT 0 1`; empty for an empty statement, and if it was not wanted. */
   readonly tag: string;
 }
 
@@ -34,8 +36,8 @@ export class ResponseReader {
   #failed: SqlError | undefined;
   /** What ReadyForQuery said; empty until it came. */
   #status = "";
-  /** Length of the pieces before this one. */
-  #before = 0;
+  /** Length in bytes of the pieces that were read. */
+  before = 0;
 
   constructor(statements: readonly Statement[]) {
     this.#statements = statements;
@@ -47,51 +49,77 @@ export class ResponseReader {
    * @throws ProtocolError for bytes that are no answer
    */
   push(bytes: Uint8Array): void {
-    const reader: Reader = new Reader(bytes, this.#before);
-    const { view } = reader;
+    this.read(Reader.of(bytes, this.before));
+  }
+
+  /** Reads one piece that lies anywhere. */
+  read(reader: Reader): void {
+    const { bytes, view, start, end: last } = reader;
     const statements = this.#statements;
-    let at = 0;
-    while (at < bytes.length) {
+    let at = start;
+    while (at < last) {
       if (this.#status !== "") reader.corrupt(at, "there are bytes behind its end");
       const body = at + 5;
-      const end = body > bytes.length ? body : at + 1 + view.getUint32(at + 1);
+      const end = body > last ? body : at + 1 + view.getUint32(at + 1);
       if (end < body) reader.corrupt(at, "a message is shorter than its head");
-      if (end > bytes.length) break;
+      if (end > last) break;
       const tag = bytes[at];
-      if (tag === TAG.block) {
-        const statement = statements[this.#answers.length];
-        if (this.#shape === undefined || statement === undefined) reader.corrupt(at, "there are rows without fields");
-        try {
-          readBlock(reader, body, end, this.#shape, statement.mapping, statement.arrayRows, this.#rows);
-        } catch (error) {
-          if (error instanceof Malformed) reader.corrupt(at, error.message);
-          throw error;
+      switch (tag) {
+        case 0x31: // ParseComplete
+        case 0x32: // BindComplete
+        case 0x33: // CloseComplete
+        case 0x6e: // NoData
+        case 0x74: // ParameterDescription
+        case 0x4e: // NoticeResponse
+          break;
+        case 0x46: // the fields
+          this.#shape = shapeOf(reader, body, end);
+          break;
+        case 0x42: {
+          // a block of rows
+          const statement = statements[this.#answers.length];
+          if (this.#shape === undefined || statement === undefined) reader.corrupt(at, "there are rows without fields");
+          try {
+            new BlockReader(reader, body, end, statement.mapping).rows(this.#shape, statement.arrayRows, this.#rows);
+          } catch (error) {
+            if (error instanceof Malformed) reader.corrupt(at, error.message);
+            throw error;
+          }
+          break;
         }
-      } else if (tag === TAG.fields) {
-        this.#shape = shapeOf(reader, body, end);
-      } else if (tag === TAG.complete || tag === TAG.empty) {
-        const index = this.#answers.length;
-        if (index === statements.length) reader.corrupt(at, "there are more results than statements");
-        const command = tag === TAG.complete ? reader.text(body, end - 1, 0) : "";
-        this.#answers.push({ rows: this.#rows, fields: this.#shape?.fields ?? [], tag: command });
-        this.#rows = [];
-        this.#shape = undefined;
-      } else if (tag === TAG.error) {
-        const index = this.#answers.length;
-        const statement = statements[index] as Statement | undefined;
-        this.#failed ??= new SqlError(errorFields(reader, body, end), statement && index, statement?.text);
-      } else if (tag === TAG.ready) {
-        if (end !== body + 1) reader.corrupt(at, "ReadyForQuery has not one status");
-        this.#status = String.fromCharCode(bytes[body]);
-      } else if (COPY.includes(String.fromCharCode(tag))) {
-        throw this.#failed ?? new UsageError("COPY is not supported in a query: use insert or select.");
-      } else if (!SKIPPED.includes(String.fromCharCode(tag))) {
-        reader.corrupt(at, "there is a message of an unknown type");
+        case 0x43: // CommandComplete
+        case 0x49: {
+          // EmptyQueryResponse
+          const index = this.#answers.length;
+          if (index === statements.length) reader.corrupt(at, "there are more results than statements");
+          const command = tag === 0x43 && statements[index].commandTag ? reader.text(body, end - 1, 0) : "";
+          this.#answers.push({ rows: this.#rows, fields: this.#shape?.fields ?? [], tag: command });
+          this.#rows = [];
+          this.#shape = undefined;
+          break;
+        }
+        case 0x45: {
+          // ErrorResponse
+          const index = this.#answers.length;
+          const statement = statements[index] as Statement | undefined;
+          this.#failed ??= new SqlError(errorFields(reader, body, end), statement && index, statement?.text);
+          break;
+        }
+        case 0x5a: // ReadyForQuery
+          if (end !== body + 1) reader.corrupt(at, "ReadyForQuery has not one status");
+          this.#status = String.fromCharCode(bytes[body]);
+          break;
+        case 0x47: // CopyInResponse
+        case 0x48: // CopyOutResponse
+        case 0x57: // CopyBothResponse
+          throw this.#failed ?? new UsageError("COPY is not supported in a query: use insert or select.");
+        default:
+          reader.corrupt(at, "there is a message of an unknown type");
       }
       at = end;
     }
-    this.#before += at;
-    if (at !== bytes.length) this.#truncated(bytes.length - at);
+    this.before += at - start;
+    if (at !== last) this.#truncated(last - at);
   }
 
   /**
@@ -111,7 +139,7 @@ export class ResponseReader {
     if (this.#answers.length !== this.#statements.length) {
       throw new ProtocolError(
         `The endpoint's answer has ${this.#answers.length} results to ${this.#statements.length} statements.`,
-        this.#before,
+        this.before,
       );
     }
     return this.#answers;
@@ -119,7 +147,7 @@ export class ResponseReader {
 
   /** A connection that PostgreSQL itself ends (FATAL) sends its reason and no ReadyForQuery: the reason says more. */
   #truncated(rest: number): never {
-    const length = this.#before + rest;
+    const length = this.before + rest;
     throw (
       this.#failed ??
       new TruncatedError(
@@ -132,12 +160,6 @@ export class ResponseReader {
 
 /** An answer that is right as far as it goes. */
 export class TruncatedError extends ProtocolError {}
-
-const TAG = { block: 0x42, fields: 0x46, complete: 0x43, empty: 0x49, error: 0x45, ready: 0x5a };
-/** CopyInResponse, CopyOutResponse, CopyBothResponse. */
-const COPY = "GHW";
-/** ParseComplete, BindComplete, CloseComplete, NoData, ParameterDescription, NoticeResponse. */
-const SKIPPED = "123ntN";
 
 // The one-letter names of ErrorResponse's fields in PostgreSQL's manual. V is the severity that is never translated.
 const NAMES: Record<string, keyof SqlErrorFields> = {

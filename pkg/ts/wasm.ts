@@ -5,6 +5,7 @@
 
 import type { Options } from "./options.js";
 import { OnetripError, ProtocolError } from "./errors.js";
+import { Reader } from "./reader.js";
 import type { ResponseReader } from "./response.js";
 
 /** The exports of the boundary crate (pkg/src), as wasm-bindgen's own declarations have them, and what a trap needs. */
@@ -15,7 +16,6 @@ export interface Wasm {
   encode(): number;
   output(): number;
   problem_at(): number;
-  finish(): void;
   retry_after_ms(
     attempts: number,
     number: number,
@@ -37,6 +37,17 @@ export type LoadWasm = () => Promise<Wasm>;
 /** How much is handed over at once: bounds the module's memory, which never shrinks, whatever the answer's length. */
 const PIECE = 1 << 18;
 
+/** The module's memory as it last was: it moves when it grows. Making views costs as much as reading a row. */
+let memory = new Uint8Array(0);
+let memoryView = new DataView(memory.buffer);
+
+function updateMemory(wasm: Wasm): void {
+  const { buffer } = wasm.memory;
+  if (memory.buffer === buffer) return;
+  memory = new Uint8Array(buffer);
+  memoryView = new DataView(buffer);
+}
+
 /** Turns an answer in frames into blocks, piece by piece, and hands them to `response`. */
 export function readFrames(
   wasm: Wasm,
@@ -48,26 +59,26 @@ export function readFrames(
   try {
     wasm.start(strings === "utf16", mapping.int8Binary, mapping.timestampsText, mapping.jsonText);
     for (let at = 0; at < frames.length; at += PIECE) {
-      const piece = frames.subarray(at, at + PIECE);
+      const piece = frames.length <= PIECE ? frames : frames.subarray(at, at + PIECE);
       const input = wasm.input(piece.length);
-      // Views are made anew each time, because the memory may have moved.
-      new Uint8Array(wasm.memory.buffer, input, piece.length).set(piece);
+      updateMemory(wasm);
+      memory.set(piece, input);
       const length = wasm.encode();
-      const problem = wasm.problem_at();
-      if (problem >= 0)
+      if (length < 0) {
+        const problem = wasm.problem_at();
         throw new ProtocolError(
           `The endpoint's answer is corrupt near byte ${problem}: these are not PostgreSQL's frames.`,
           problem,
         );
+      }
+      if (length === 0) continue;
       // The rows are copied out of the module's memory here, before the next call can change it.
-      if (length > 0) response.push(new Uint8Array(wasm.memory.buffer, wasm.output(), length));
+      const output = wasm.output();
+      updateMemory(wasm);
+      response.read(new Reader(memory, memoryView, output, output + length, response.before));
     }
-    wasm.finish();
   } catch (error) {
-    if (error instanceof OnetripError) {
-      wasm.finish();
-      throw error;
-    }
+    if (error instanceof OnetripError) throw error;
     // A trap, most likely for want of memory: what is left of this answer must not meet the next one.
     wasm.reset();
     throw new ProtocolError(

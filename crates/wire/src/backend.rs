@@ -1,7 +1,11 @@
 //! PostgreSQL's answers: what the bodies of its frames say. PostgreSQL manual, "Message Formats", "Error Fields".
 
-use std::fmt;
-use std::ops::Range;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
 
 use bytes::Bytes;
 
@@ -424,7 +428,7 @@ impl fmt::Debug for ErrorResponse {
     }
 }
 
-impl std::error::Error for ErrorResponse {}
+impl core::error::Error for ErrorResponse {}
 
 /// Appends an ErrorResponse frame of the endpoint's own, for an error that PostgreSQL did not send.
 pub fn write_error(out: &mut Vec<u8>, sqlstate: &str, message: &str, hint: Option<&str>) {

@@ -1,5 +1,7 @@
 //! Frames into the representation that a client asked for: one loop for the gateway and for wasm.
 
+use alloc::vec::Vec;
+
 use crate::Error;
 use crate::backend::tag;
 use crate::blocks::BlockEncoder;

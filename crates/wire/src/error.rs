@@ -1,6 +1,8 @@
 //! The one error of this crate: bytes that are not what the protocol says, and where.
 
-use std::fmt;
+#[cfg(feature = "error-text")]
+use alloc::string::{String, ToString};
+use core::fmt;
 
 /// What is wrong with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,7 @@ pub enum Kind {
 pub struct Error {
     kind: Kind,
     offset: u64,
+    #[cfg(feature = "error-text")]
     detail: String,
 }
 
@@ -35,23 +38,39 @@ impl Error {
         self.offset
     }
 
-    /// What is wrong, without the offset.
+    /// What is wrong, without the offset. Empty without the feature `error-text`.
     pub fn detail(&self) -> &str {
-        &self.detail
+        #[cfg(feature = "error-text")]
+        return &self.detail;
+        #[cfg(not(feature = "error-text"))]
+        return "";
     }
 
     /// Bytes that are not what the protocol says, at `offset`.
-    pub fn malformed(offset: usize, detail: impl Into<String>) -> Error {
-        Error { kind: Kind::Malformed, offset: offset as u64, detail: detail.into() }
+    pub fn malformed(offset: usize, detail: impl fmt::Display) -> Error {
+        Error::new(Kind::Malformed, offset as u64, detail)
     }
 
-    pub(crate) fn too_large(offset: usize, what: &str, size: usize, limit: usize) -> Error {
-        let detail = format!("{what} of {size} bytes is over the limit of {limit} bytes");
-        Error { kind: Kind::TooLarge, offset: offset as u64, detail }
+    pub(crate) fn too_large(offset: usize, what: impl fmt::Display, size: usize, limit: usize) -> Error {
+        let detail = format_args!("{what} of {size} bytes is over the limit of {limit} bytes");
+        Error::new(Kind::TooLarge, offset as u64, detail)
     }
 
-    pub(crate) fn truncated(offset: u64, detail: impl Into<String>) -> Error {
-        Error { kind: Kind::Truncated, offset, detail: detail.into() }
+    pub(crate) fn truncated(offset: u64, detail: impl fmt::Display) -> Error {
+        Error::new(Kind::Truncated, offset, detail)
+    }
+
+    #[cfg_attr(
+        not(feature = "error-text"),
+        expect(unused_variables, reason = "there the text is nowhere kept")
+    )]
+    fn new(kind: Kind, offset: u64, detail: impl fmt::Display) -> Error {
+        Error {
+            kind,
+            offset,
+            #[cfg(feature = "error-text")]
+            detail: detail.to_string(),
+        }
     }
 
     /// The same error in a larger whole that starts `base` bytes earlier.
@@ -63,8 +82,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "byte {}: {}", self.offset, self.detail)
+        write!(formatter, "byte {}: {}", self.offset, self.detail())
     }
 }
 
-impl std::error::Error for Error {}
+impl core::error::Error for Error {}

@@ -1,5 +1,8 @@
 //! Frames: one tag byte, a length that counts itself, a body. PostgreSQL manual, "Message Formats".
 
+use alloc::vec::Vec;
+use core::fmt;
+
 use crate::Error;
 
 /// How large a thing read from a wire may be, checked before anything is allocated for it.
@@ -53,12 +56,12 @@ pub fn peek(bytes: &[u8], limits: &Limits) -> Result<Option<(u8, usize)>, Error>
     if len < 4 {
         return Err(Error::malformed(
             1,
-            format!("a {} frame gives its length as {len}, less than 4", name(tag)),
+            format_args!("a {} frame gives its length as {len}, less than 4", name(tag)),
         ));
     }
     let whole = len.saturating_add(1);
     if whole > limits.frame_bytes {
-        return Err(Error::too_large(1, &format!("a {} frame", name(tag)), whole, limits.frame_bytes));
+        return Err(Error::too_large(1, format_args!("a {} frame", name(tag)), whole, limits.frame_bytes));
     }
     Ok(Some((tag, whole)))
 }
@@ -85,8 +88,11 @@ pub(crate) fn write(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)
 }
 
 /// How an error names a tag: printable as itself, others by number.
-pub(crate) fn name(tag: u8) -> String {
-    if tag.is_ascii_graphic() { format!("'{}'", tag as char) } else { format!("0x{tag:02x}") }
+pub(crate) fn name(tag: u8) -> impl fmt::Display {
+    fmt::from_fn(move |formatter| match tag {
+        0x21..=0x7e => write!(formatter, "'{}'", char::from(tag)),
+        _ => write!(formatter, "0x{tag:02x}"),
+    })
 }
 
 /// Reads the parts of one body in order, each only if it is there.
@@ -114,7 +120,7 @@ impl<'a> Reader<'a> {
         let end = self.at.checked_add(len);
         let Some(bytes) = end.and_then(|end| self.whole.get(self.at..end)) else {
             let left = self.whole.len() - self.at;
-            return Err(Error::malformed(self.at, format!("{what} takes {len} bytes, {left} are left")));
+            return Err(Error::malformed(self.at, format_args!("{what} takes {len} bytes, {left} are left")));
         };
         self.at += len;
         Ok(bytes)
@@ -146,8 +152,9 @@ impl<'a> Reader<'a> {
         match self.i32(what)? {
             -1 => Ok(None),
             len => {
-                let len = usize::try_from(len)
-                    .map_err(|_| Error::malformed(start, format!("{what} has the negative length {len}")))?;
+                let len = usize::try_from(len).map_err(|_| {
+                    Error::malformed(start, format_args!("{what} has the negative length {len}"))
+                })?;
                 self.bytes(len, what).map(Some)
             }
         }
@@ -157,11 +164,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn string(&mut self, what: &str) -> Result<&'a str, Error> {
         let rest = self.whole.get(self.at..).unwrap_or_default();
         let Some(len) = rest.iter().position(|&byte| byte == 0) else {
-            return Err(Error::malformed(self.at, format!("{what} has no end")));
+            return Err(Error::malformed(self.at, format_args!("{what} has no end")));
         };
         let bytes = rest.get(..len).unwrap_or_default();
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            Error::malformed(self.at + error.valid_up_to(), format!("{what} is not UTF-8"))
+        let text = core::str::from_utf8(bytes).map_err(|error| {
+            Error::malformed(self.at + error.valid_up_to(), format_args!("{what} is not UTF-8"))
         })?;
         self.at += len + 1;
         Ok(text)
@@ -173,7 +180,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let left = self.whole.len() - self.at;
-        Err(Error::malformed(self.at, format!("{left} bytes too many after {what}")))
+        Err(Error::malformed(self.at, format_args!("{left} bytes too many after {what}")))
     }
 
     fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Error> {

@@ -1,5 +1,7 @@
 //! Writing a pipeline: the frames that a client sends. PostgreSQL manual, "Extended Query".
 
+use alloc::vec::Vec;
+
 use crate::{Error, frame};
 
 /// The format in which a parameter is sent or a result is asked for.
@@ -69,7 +71,10 @@ pub fn statement(out: &mut Vec<u8>, statement: &Statement<'_>) -> Result<(), Err
     no_zero(sql)?;
     let count = u16::try_from(parameters.len()).map_err(|_| {
         let count = parameters.len();
-        Error::malformed(0, format!("{count} parameters; one statement takes at most {PARAMETERS_LIMIT}"))
+        Error::malformed(
+            0,
+            format_args!("{count} parameters; one statement takes at most {PARAMETERS_LIMIT}"),
+        )
     })?;
     let values: usize = parameters.iter().map(|parameter| parameter.value.map_or(0, <[u8]>::len) + 10).sum();
     if sql.len().saturating_add(values) > MESSAGE_LIMIT_BYTES {

@@ -1,5 +1,8 @@
 //! Results as typed JSON (PROTOCOL.md section 5), and the few JSON tokens that this crate writes.
 
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
 use crate::backend::{self, CommandTag, ErrorResponse, Field, TransactionStatus, Values, tag};
 use crate::encoder::Batch;
 use crate::frame::Frame;
@@ -140,7 +143,10 @@ impl JsonEncoder {
         let mut values = Values::new(body)?;
         let (found, expected) = (usize::from(values.remaining()), self.columns.len());
         if found != expected || self.state == State::Between {
-            return Err(Error::malformed(0, format!("a DataRow of {found} values under {expected} columns")));
+            return Err(Error::malformed(
+                0,
+                format_args!("a DataRow of {found} values under {expected} columns"),
+            ));
         }
         if self.state != (State::Rows { first: true }) {
             out.push(b',');

@@ -17,6 +17,12 @@
 //! | [`problem`] | errors before PostgreSQL |
 //! | [`sqlstate`] | what a SQLSTATE means for a client |
 
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
 pub mod backend;
 pub mod blocks;
 pub mod encoder;

@@ -1,6 +1,8 @@
 //! Errors before PostgreSQL: RFC 9457 problem details with onetrip's codes (PROTOCOL.md section 4).
 
-use std::fmt;
+#[cfg(feature = "serde")]
+use alloc::string::String;
+use core::fmt;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal, $retryable:literal, $title:literal;)*) => {

@@ -1,5 +1,8 @@
 //! What a client may ask for by `Accept` (PROTOCOL.md sections 1.2 and 3).
 
+use alloc::format;
+use alloc::string::String;
+
 /// The media type of PostgreSQL's frames, in requests and responses.
 pub const FRAMES: &str = "application/vnd.onetrip.pgwire";
 /// The media type of column blocks.
@@ -66,7 +69,7 @@ pub enum Timestamps {
 /// How json and jsonb columns are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Json {
-    /// As one JSON array for a block.
+    /// As one JSON array for a block, or as a column for each key of its objects.
     #[default]
     Parsed,
     /// As text.

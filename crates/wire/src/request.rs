@@ -3,7 +3,8 @@
 //! What passes can be forwarded to PostgreSQL byte for byte: no named statement or portal, no open copy, no function
 //! call, no password message, and every group ends with its Sync.
 
-use std::ops::Range;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::frame::{self, HEADER_LEN, Limits, Reader};
 use crate::frontend::Format;
@@ -73,7 +74,7 @@ impl Request {
                 }
                 b'S' => {
                     located.reader().end("Sync").map_err(|error| error.shifted(located.body_start()))?;
-                    groups.push(Group { statements: std::mem::take(&mut statements) });
+                    groups.push(Group { statements: core::mem::take(&mut statements) });
                 }
                 tag => return Err(unexpected(&located, "Parse ('P') or Sync ('S')", tag)),
             }
@@ -155,7 +156,10 @@ fn bind_body(bind: &Located<'_>) -> Result<ResultFormats, Error> {
     let start = reader.at();
     let values = reader.u16("the number of parameters")?;
     if formats > 1 && formats != values {
-        return Err(Error::malformed(start, format!("{formats} parameter formats for {values} parameters")));
+        return Err(Error::malformed(
+            start,
+            format_args!("{formats} parameter formats for {values} parameters"),
+        ));
     }
     for _ in 0..values {
         reader.value("a parameter")?;
@@ -177,16 +181,20 @@ fn format(reader: &mut Reader<'_>, what: &str) -> Result<Format, Error> {
     match reader.u16(what)? {
         0 => Ok(Format::Text),
         1 => Ok(Format::Binary),
-        code => Err(Error::malformed(at, format!("{what} is 0 or 1, not {code}"))),
+        code => Err(Error::malformed(at, format_args!("{what} is 0 or 1, not {code}"))),
     }
 }
 
 fn unnamed(name: &str, what: &str) -> Result<(), Error> {
-    if name.is_empty() { Ok(()) } else { Err(Error::malformed(0, format!("a named {what} is not allowed"))) }
+    if name.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::malformed(0, format_args!("a named {what} is not allowed")))
+    }
 }
 
 fn unexpected(located: &Located<'_>, expected: &str, tag: u8) -> Error {
-    Error::malformed(located.start, format!("{expected} expected, found {}", frame::name(tag)))
+    Error::malformed(located.start, format_args!("{expected} expected, found {}", frame::name(tag)))
 }
 
 /// A frame and where it starts in the body.
@@ -234,7 +242,9 @@ impl<'a> Frames<'a> {
         match self.next()? {
             Some(located) if located.frame.tag == tag => Ok(located),
             Some(located) => Err(unexpected(&located, what, located.frame.tag)),
-            None => Err(Error::malformed(self.at, format!("{what} expected, found the end of the body"))),
+            None => {
+                Err(Error::malformed(self.at, format_args!("{what} expected, found the end of the body")))
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Reading the answer to a pipeline as its bytes arrive: frames in any chunks in, events out.
 
+use alloc::vec::Vec;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::Error;
@@ -134,7 +136,7 @@ impl ResponseReader {
         let (ended, groups) = (self.groups_ended, self.groups);
         Err(Error::truncated(
             offset,
-            format!("the answer ends after {ended} of {groups} transactions were confirmed"),
+            format_args!("the answer ends after {ended} of {groups} transactions were confirmed"),
         ))
     }
 
@@ -171,7 +173,7 @@ impl ResponseReader {
             other => {
                 return Err(Error::malformed(
                     0,
-                    format!("a frame with the unknown tag {}", frame::name(other)),
+                    format_args!("a frame with the unknown tag {}", frame::name(other)),
                 ));
             }
         }))

@@ -10,8 +10,9 @@ mod frames;
 
 use blocks::Value;
 use onetrip_wire::backend::{CommandTag, ErrorResponse, TransactionStatus};
+use onetrip_wire::blocks::BlockEncoder;
 use onetrip_wire::encoder::{Batch, Encoder};
-use onetrip_wire::frame::Limits;
+use onetrip_wire::frame::{self, Limits};
 use onetrip_wire::frontend::{self, Format, Parameter, Statement};
 use onetrip_wire::problem::{Code, Problem};
 use onetrip_wire::representation::{BlockOptions, JsonOptions, Representation, Rows, Strings, Timestamps};
@@ -258,6 +259,114 @@ fn a_value_that_does_not_fit_makes_its_column_text() {
     ] {
         let expected = values.map(|value| Value::Text(value.to_owned()));
         assert_eq!(column(oid, BlockOptions::default(), &values.map(Some)), expected);
+    }
+}
+
+/// The kind of a block's only column, which has no text.
+fn kind(oid: u32, values: &[Option<&str>]) -> u8 {
+    let mut frames = Vec::new();
+    frames::fields(&mut frames, &[("c", oid)]);
+    values.iter().for_each(|value| frames::row(&mut frames, &[value.map(str::as_bytes)]));
+    frames::frame(&mut frames, b'Z', b"I");
+    let out = encode(Representation::Blocks(BlockOptions::default()), Batch::Single, &frames);
+    let fields = u32::from_be_bytes(out[1..5].try_into().unwrap()) as usize + 1;
+    let arenas = u32::from_le_bytes(out[fields + 9..fields + 13].try_into().unwrap());
+    out[fields + 18 + arenas as usize]
+}
+
+#[test]
+fn json_is_taken_apart_where_all_values_are_objects_of_the_same_keys() {
+    let alike: Vec<String> = (0..20).map(|i| format!("{{\"a\": {i}, \"b\": \"{i}\"}}")).collect();
+    let with = |row: usize, value: &'static str| {
+        let mut values: Vec<Option<&str>> = alike.iter().map(|text| Some(text.as_str())).collect();
+        values[row] = Some(value);
+        values
+    };
+    for (value, expected) in [
+        (r#"{"a": 7, "b": "x"}"#, 9),
+        (" {\t\"a\"\n:7 ,\r\"b\" : \"x\" } ", 9),
+        (r#"{"a": null, "b": null}"#, 9),
+        ("null", 9),
+        (r#"{"a": 1.5, "b": "x"}"#, 9),
+        (r#"{"a": 7, "b": [1, {"c": "]}\""}]}"#, 9),
+        (r#"{"b": "x", "a": 7}"#, 6),
+        (r#"{"a": 7}"#, 6),
+        (r#"{"a": 7, "b": "x", "c": 1}"#, 6),
+        ("[7]", 6),
+        ("7", 6),
+        ("{}", 6),
+    ] {
+        // The first value gives the keys, so an odd one counts wherever it is.
+        for row in [3, 19] {
+            let values = with(row, value);
+            assert_eq!(kind(oid::JSONB, &values), expected, "{value}");
+            let read = column(oid::JSONB, BlockOptions::default(), &values);
+            for (read, given) in read.iter().zip(&values) {
+                let Value::Json(read) = read else { panic!("{read:?}") };
+                assert_eq!(blocks::parse(read), blocks::parse(given.unwrap()));
+            }
+        }
+    }
+    // What JSON.parse would decide otherwise, or what is not worth it.
+    for (text, expected) in [
+        (r#"{"a": 1, "a": 2}"#, 6),
+        (r#"{"\u0061": 1}"#, 6),
+        (r#"{"a": [1], "b": {"c": [2]}, "d": 1}"#, 6),
+        (r#"{"a": {"b": {"c": {"d": {"e": 1}}}}}"#, 6),
+        (r#"{"a": 1, "b": {"c": 1}}"#, 9),
+    ] {
+        assert_eq!(kind(oid::JSON, &[Some(text); 20]), expected, "{text}");
+    }
+    let values: Vec<Option<&str>> = alike.iter().map(|text| Some(text.as_str())).collect();
+    assert_eq!(kind(oid::JSONB, &values[..8]), 9);
+    assert_eq!(kind(oid::JSONB, &values[..7]), 6);
+}
+
+#[test]
+fn numbers_of_objects_are_those_that_javascript_parses() {
+    let numbers =
+        ["-0", "0", "2147483648", "9007199254740993", "1e2", "-1.25E-3", "12345678901234567890123", "0.1"];
+    let texts: Vec<String> = numbers.iter().map(|number| format!("{{\"n\": {number}}}")).collect();
+    let values: Vec<Option<&str>> = texts.iter().map(|text| Some(text.as_str())).collect();
+    for (value, number) in column(oid::JSON, BlockOptions::default(), &values).iter().zip(numbers) {
+        let Value::Json(text) = value else { panic!("{value:?}") };
+        let read: serde_json::Value = serde_json::from_str(text).unwrap();
+        let expected: f64 = number.parse().unwrap();
+        assert_eq!(read["n"].as_f64().unwrap().to_bits(), expected.to_bits(), "{number}");
+    }
+}
+
+#[test]
+fn an_encoder_that_starts_again_knows_nothing_of_the_answer_before() {
+    let answer = |oid: u32, value: &str| {
+        let mut frames = Vec::new();
+        frames::fields(&mut frames, &[("c", oid)]);
+        frames::row(&mut frames, &[Some(value.as_bytes())]);
+        frames::frame(&mut frames, b'Z', b"I");
+        frames
+    };
+    let int8 = BlockOptions { int8: onetrip_wire::representation::Int8::Binary, ..BlockOptions::default() };
+    let mut kept = BlockEncoder::new(BlockOptions::default());
+    for (options, frames) in [
+        (BlockOptions::default(), answer(oid::INT8, "1")),
+        (BlockOptions::default(), answer(oid::INT8, "2")),
+        (int8, answer(oid::INT8, "3")),
+        (int8, answer(25, "four")),
+        (BlockOptions::default(), answer(25, "five")),
+    ] {
+        let encoded = |encoder: &mut BlockEncoder, frames: &[u8]| {
+            let (mut out, mut rest) = (Vec::new(), frames);
+            while let Some(frame) = frame::first(rest, &Limits::default()).unwrap() {
+                encoder.frame(frame, &mut out).unwrap();
+                rest = &rest[frame.frame_len()..];
+            }
+            out
+        };
+        kept.restart(options);
+        // Cut off in the middle of the rows, as when a client goes away.
+        encoded(&mut kept, &frames[..frames.len() - 6]);
+        kept.restart(options);
+        assert_eq!(encoded(&mut kept, &frames), encoded(&mut BlockEncoder::new(options), &frames));
     }
 }
 

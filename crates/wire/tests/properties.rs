@@ -124,6 +124,20 @@ fn representations() -> Vec<Representation> {
     ]
 }
 
+/// JSON text of the value of a key.
+fn member() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|value| value.to_string()),
+        any::<i16>().prop_map(|value| value.to_string()),
+        any::<i64>().prop_map(|value| value.to_string()),
+        (-1e6..1e6f64).prop_map(|value| value.to_string()),
+        "[ -~é世]{0,12}".prop_map(|value| serde_json::to_string(&value).unwrap()),
+        Just("{\"x\":[1,\"}\"]}".to_owned()),
+        Just("[]".to_owned()),
+    ]
+}
+
 proptest! {
     #[test]
     fn a_pipeline_that_was_written_is_read_as_it_was_meant(groups in statements()) {
@@ -237,6 +251,38 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn json_columns_hold_what_the_rows_held(
+        keys in vec("[a-z\"é ]{1,6}", 1..5),
+        rows in vec((vec(member(), 5), 0..40_u8), 8..60),
+        spaces in any::<bool>(),
+    ) {
+        let mut frames = Vec::new();
+        frames::fields(&mut frames, &[("j", oid::JSONB)]);
+        let texts: Vec<Option<String>> = rows.iter().map(|(members, odd)| match odd {
+            0 => None,
+            1 => Some("[1]".to_owned()),
+            odd => {
+                // Now and then one key less.
+                let left_out = if *odd == 2 { 1 } else { 0 };
+                let members = keys.iter().skip(left_out).zip(members).map(|(key, value)| {
+                    format!("{}:{value}", serde_json::to_string(key).unwrap())
+                });
+                let text = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+                Some(if spaces { text.replace('{', "{ ").replace(':', ": ") } else { text })
+            }
+        }).collect();
+        for text in &texts {
+            frames::row(&mut frames, &[text.as_ref().map(|text| text.as_bytes())]);
+        }
+        frames::frame(&mut frames, b'Z', b"I");
+        let (read, _) = blocks::read(&encode(Representation::Blocks(BlockOptions::default()), &frames).unwrap());
+        for (read, text) in read.iter().zip(&texts) {
+            let Value::Json(read) = &read[0] else { panic!("{read:?}") };
+            prop_assert_eq!(blocks::parse(read), blocks::parse(text.as_deref().unwrap_or("null")));
+        }
     }
 
     #[test]

@@ -81,12 +81,17 @@ const numbers = {
 
 /**
  * One block. `columns` is a list of `{kind, values}`, kind being the name in the table of PROTOCOL.md 3.1; NULL is
- * null; timestamps are milliseconds; json values are values; bytea values are Uint8Array.
+ * null; timestamps are milliseconds; json values are values; bytea values are Uint8Array; objects have `members`, columns
+ * by key, and perhaps `nulls`, 1 for each row that has none, instead of values.
  */
 export function block(rows, columns, { wide = "utf16" } = {}) {
   let ascii = "";
   let wideText = "";
-  const bodies = columns.map(({ kind, values }) => {
+  const column = ({ kind, values, nulls, members }) => {
+    if (kind === "objects") {
+      const keys = utf8.encode(JSON.stringify(Object.keys(members)));
+      return concat([9, nulls ? 1 : 0], nulls ?? [], u32(keys.length), keys, ...Object.values(members).map(column));
+    }
     if (values.length !== rows) throw new Error(`a column of ${values.length} values in a block of ${rows} rows`);
     if (kind === "text") {
       const codes = new Uint8Array(rows);
@@ -133,12 +138,13 @@ export function block(rows, columns, { wide = "utf16" } = {}) {
       );
     }
     const [code, width, set] = numbers[kind];
-    const nulls = values.some((value) => value === null);
+    const hasNulls = values.some((value) => value === null);
     const body = new Uint8Array(rows * width);
     const view = new DataView(body.buffer);
     values.forEach((value, row) => set(view, row * width, value ?? 0));
-    return concat([code, nulls ? 1 : 0], nulls ? values.map((value) => (value === null ? 1 : 0)) : [], body);
-  });
+    return concat([code, hasNulls ? 1 : 0], hasNulls ? values.map((value) => (value === null ? 1 : 0)) : [], body);
+  };
+  const bodies = columns.map(column);
   const asciiBytes = utf8.encode(ascii);
   const wideBytes = wide === "utf8" ? utf8.encode(wideText) : utf16(wideText);
   return message(

@@ -1,9 +1,11 @@
 //! One column of one block: its kind and its values.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::number::{float, integer};
-use super::{Column, timestamp};
+use super::{Column, objects, timestamp};
 use crate::representation::Strings;
 
 /// How a column is written, with its number on the wire.
@@ -18,6 +20,7 @@ pub(super) enum Kind {
     Json = 6,
     Bytea = 7,
     Int64 = 8,
+    Objects = 9,
 }
 
 /// The longest string that stands in an arena, in bytes. Longer ones are decoded alone: a string cut out of a large
@@ -57,34 +60,43 @@ impl Arenas {
     }
 }
 
-/// Appends a column; one with a value that does not fit its kind becomes text.
-pub(super) fn write(
-    kind: Kind,
-    column: &Column<'_>,
-    strings: Strings,
-    arenas: &mut Arenas,
-    out: &mut Vec<u8>,
-) {
-    let start = out.len();
-    out.push(kind as u8);
-    let fits = match kind {
-        Kind::Text => None,
-        Kind::Bool => bools(column, out),
-        Kind::Int32 => numbers(column, out, |text| integer(text)?.try_into().ok().map(i32::to_le_bytes)),
-        Kind::Uint32 => numbers(column, out, |text| integer(text)?.try_into().ok().map(u32::to_le_bytes)),
-        Kind::Int64 => numbers(column, out, |text| integer(text).map(i64::to_le_bytes)),
-        Kind::Float64 => numbers(column, out, |text| float(text).map(f64::to_le_bytes)),
-        Kind::Timestamp => timestamps(column, out),
-        Kind::Json => {
-            json(column, strings, out);
-            Some(())
+/// What a column is written to.
+pub(super) struct Output<'a> {
+    pub(super) arenas: &'a mut Arenas,
+    pub(super) columns: &'a mut Vec<u8>,
+    pub(super) strings: Strings,
+}
+
+/// Appends a column as the first of `kinds` that fits all its values; every value fits text, and those of json fit json.
+pub(super) fn write(kinds: &[Kind], column: &Column<'_>, output: &mut Output<'_>, depth: usize) {
+    let start = output.columns.len();
+    for &kind in kinds {
+        output.columns.push(kind as u8);
+        let Output { arenas, columns, strings } = output;
+        let out = &mut **columns;
+        let fits = match kind {
+            Kind::Text => {
+                text(column, *strings, arenas, out);
+                Some(())
+            }
+            Kind::Bool => bools(column, out),
+            Kind::Int32 => numbers(column, out, |text| integer(text)?.try_into().ok().map(i32::to_le_bytes)),
+            Kind::Uint32 => numbers(column, out, |text| integer(text)?.try_into().ok().map(u32::to_le_bytes)),
+            Kind::Int64 => numbers(column, out, |text| integer(text).map(i64::to_le_bytes)),
+            Kind::Float64 => numbers(column, out, |text| float(text).map(f64::to_le_bytes)),
+            Kind::Timestamp => timestamps(column, out),
+            Kind::Json => {
+                json(column, *strings, out);
+                Some(())
+            }
+            Kind::Bytea => bytea(column, out),
+            Kind::Objects if cfg!(feature = "objects") => objects::write(column, output, depth),
+            Kind::Objects => None,
+        };
+        if fits.is_some() {
+            return;
         }
-        Kind::Bytea => bytea(column, out),
-    };
-    if fits.is_none() {
-        out.truncate(start);
-        out.push(Kind::Text as u8);
-        text(column, strings, arenas, out);
+        output.columns.truncate(start);
     }
 }
 
@@ -94,10 +106,7 @@ fn text(column: &Column<'_>, strings: Strings, arenas: &mut Arenas, out: &mut Ve
     for (row, value) in column.iter().enumerate() {
         let Some(value) = value else { continue };
         let code = match u8::try_from(value.len()) {
-            Ok(len) if value.len() <= SHORT && value.is_ascii() => {
-                arenas.ascii.extend_from_slice(value);
-                len
-            }
+            Ok(len) if value.len() <= SHORT && append_ascii(&mut arenas.ascii, value) => len,
             Ok(_) if value.len() <= SHORT => {
                 let value = decoded(value);
                 let units = value.chars().map(char::len_utf16).sum::<usize>();
@@ -115,6 +124,28 @@ fn text(column: &Column<'_>, strings: Strings, arenas: &mut Arenas, out: &mut Ve
             *place = code;
         }
     }
+}
+
+/// Appends the text if it is ASCII. Looking and copying in one go: in wasm a call of memory.copy costs more than that for
+/// short texts.
+fn append_ascii(arena: &mut Vec<u8>, text: &[u8]) -> bool {
+    let before = arena.len();
+    arena.reserve(text.len());
+    let (words, rest) = text.as_chunks::<8>();
+    let mut seen = 0;
+    for word in words {
+        seen |= u64::from_ne_bytes(*word);
+        arena.extend_from_slice(word);
+    }
+    for &byte in rest {
+        seen |= u64::from(byte);
+        arena.push(byte);
+    }
+    let ascii = seen & 0x8080_8080_8080_8080 == 0;
+    if !ascii {
+        arena.truncate(before);
+    }
+    ascii
 }
 
 /// Appends an encoding, a length and text of any length that is decoded alone.
@@ -141,7 +172,7 @@ fn decoded(value: &[u8]) -> Cow<'_, str> {
     #[cfg(not(target_arch = "wasm32"))]
     let valid = simdutf8::basic::from_utf8(value).ok();
     #[cfg(target_arch = "wasm32")]
-    let valid = std::str::from_utf8(value).ok();
+    let valid = core::str::from_utf8(value).ok();
     valid.map_or_else(|| String::from_utf8_lossy(value), Cow::Borrowed)
 }
 
@@ -162,11 +193,7 @@ fn numbers<const N: usize>(
     out: &mut Vec<u8>,
     read: impl Fn(&[u8]) -> Option<[u8; N]>,
 ) -> Option<()> {
-    let has_nulls = column.has_nulls();
-    out.push(u8::from(has_nulls));
-    if has_nulls {
-        out.extend(column.iter().map(|value| u8::from(value.is_none())));
-    }
+    nulls(column.iter().map(|value| value.is_none()), out);
     out.reserve(column.rows() * N);
     for value in column.iter() {
         out.extend_from_slice(&match value {
@@ -175,6 +202,15 @@ fn numbers<const N: usize>(
         });
     }
     Some(())
+}
+
+/// Appends which values are NULL, if any is.
+pub(super) fn nulls(values: impl Iterator<Item = bool> + Clone, out: &mut Vec<u8>) {
+    let has_nulls = values.clone().any(|null| null);
+    out.push(u8::from(has_nulls));
+    if has_nulls {
+        out.extend(values.map(u8::from));
+    }
 }
 
 fn timestamps(column: &Column<'_>, out: &mut Vec<u8>) -> Option<()> {
@@ -190,7 +226,8 @@ fn timestamps(column: &Column<'_>, out: &mut Vec<u8>) -> Option<()> {
 }
 
 fn json(column: &Column<'_>, strings: Strings, out: &mut Vec<u8>) {
-    let mut array = Vec::with_capacity(column.values.len() / column.width + 16 * column.rows());
+    let len = column.iter().map(|value| value.map_or(4, <[u8]>::len) + 1).sum::<usize>();
+    let mut array = Vec::with_capacity(len + 1);
     let mut separator = b'[';
     for value in column.iter() {
         array.push(separator);
@@ -291,7 +328,7 @@ fn extend(out: &mut Vec<u8>, text: &str, strings: Strings) {
     }
 }
 
-fn length(out: &mut Vec<u8>, len: usize) {
+pub(super) fn length(out: &mut Vec<u8>, len: usize) {
     let len = u32::try_from(len).expect("a row is under 2 GiB");
     out.extend_from_slice(&len.to_le_bytes());
 }

@@ -1,5 +1,7 @@
 //! The fields message: RowDescription as JSON text, which a client uses as the key of its cache.
 
+use alloc::vec::Vec;
+
 use crate::backend::{FieldRef, Fields};
 use crate::{Error, frame, json};
 

@@ -6,7 +6,10 @@
 mod column;
 mod fields;
 mod number;
+mod objects;
 mod timestamp;
+
+use alloc::vec::Vec;
 
 use crate::backend::tag;
 use crate::encoder::copy;
@@ -14,7 +17,7 @@ use crate::frame::{self, Frame};
 use crate::representation::BlockOptions;
 use crate::{Error, oid};
 
-use column::{Arenas, Kind};
+use column::{Arenas, Kind, Output};
 
 /// The row data after which a block is written, in bytes. Larger blocks make engines fault on allocation and let a
 /// kept substring pin more; smaller ones cost more calls (docs/decisions, measured at 5 times on long text).
@@ -31,6 +34,9 @@ pub const BLOCK: u8 = b'B';
 /// Replaces RowDescription by fields and DataRows by blocks; passes every other frame on.
 pub struct BlockEncoder {
     options: BlockOptions,
+    // The last RowDescription and the message made of it: answers to the same statement have the same.
+    description: Vec<u8>,
+    fields: Vec<u8>,
     kinds: Vec<Kind>,
     // The bodies of the rows that wait, one after another, without their counts.
     values: Vec<u8>,
@@ -54,11 +60,38 @@ struct Span {
     len: i32,
 }
 
+impl Span {
+    const NULL: Span = Span { start: 0, len: -1 };
+
+    fn of(self, values: &[u8]) -> Option<&[u8]> {
+        let len = usize::try_from(self.len).ok()?;
+        values.get(self.start as usize..self.start as usize + len)
+    }
+}
+
 impl BlockEncoder {
     /// Starts an answer.
     pub fn new(options: BlockOptions) -> BlockEncoder {
-        let (kinds, values, spans) = (Vec::new(), Vec::new(), Vec::new());
-        BlockEncoder { options, kinds, values, spans, rows: 0, scratch: Scratch::default() }
+        BlockEncoder {
+            options,
+            description: Vec::new(),
+            fields: Vec::new(),
+            kinds: Vec::new(),
+            values: Vec::new(),
+            spans: Vec::new(),
+            rows: 0,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Starts another answer, whatever became of the one before. Cheaper than a new encoder, for the memory is kept, and
+    /// what is known of the columns.
+    pub fn restart(&mut self, options: BlockOptions) {
+        if self.options != options {
+            self.options = options;
+            self.description.clear();
+        }
+        self.clear();
     }
 
     /// Takes the next frame of the answer and appends what is ready to `out`.
@@ -75,14 +108,8 @@ impl BlockEncoder {
             }
             tag::ROW_DESCRIPTION => {
                 self.flush(out);
-                self.kinds.clear();
-                fields::write(frame.body, out, |field| {
-                    if field.format != 0 {
-                        return Err(Error::malformed(0, "column blocks are made of results in text format"));
-                    }
-                    self.kinds.push(self.options.kind(field.type_oid));
-                    Ok(())
-                })?;
+                self.describe(frame.body)?;
+                out.extend_from_slice(&self.fields);
             }
             _ => {
                 self.flush(out);
@@ -92,13 +119,35 @@ impl BlockEncoder {
         Ok(())
     }
 
+    /// Makes `fields` and `kinds` those of a RowDescription body.
+    fn describe(&mut self, body: &[u8]) -> Result<(), Error> {
+        if self.description == body {
+            return Ok(());
+        }
+        self.description.clear();
+        self.fields.clear();
+        self.kinds.clear();
+        fields::write(body, &mut self.fields, |field| {
+            if field.format != 0 {
+                return Err(Error::malformed(0, "column blocks are made of results in text format"));
+            }
+            self.kinds.push(self.options.kind(field.type_oid));
+            Ok(())
+        })?;
+        self.description.extend_from_slice(body);
+        Ok(())
+    }
+
     fn row(&mut self, body: &[u8]) -> Result<(), Error> {
         let Some((count, rest)) = body.split_first_chunk::<2>() else {
             return Err(Error::malformed(0, "a DataRow ends before the number of its values"));
         };
         let (found, expected) = (usize::from(u16::from_be_bytes(*count)), self.kinds.len());
         if found != expected {
-            return Err(Error::malformed(0, format!("a DataRow of {found} values under {expected} columns")));
+            return Err(Error::malformed(
+                0,
+                format_args!("a DataRow of {found} values under {expected} columns"),
+            ));
         }
         let base = self.values.len();
         if base + body.len() > i32::MAX as usize {
@@ -118,7 +167,7 @@ impl BlockEncoder {
             if len < -1 || taken > rest.len() - at {
                 return Err(Error::malformed(
                     at - 2,
-                    format!("a value of {len} bytes does not fit its DataRow"),
+                    format_args!("a value of {len} bytes does not fit its DataRow"),
                 ));
             }
             let start = u32::try_from(base + at).expect("it was checked to be under 2 GiB");
@@ -141,20 +190,29 @@ impl BlockEncoder {
         columns.clear();
         for (index, &kind) in self.kinds.iter().enumerate() {
             let column = Column { values: &self.values, spans: &self.spans, index, width: self.kinds.len() };
-            column::write(kind, &column, self.options.strings, arenas, columns);
+            let kinds = match kind {
+                Kind::Objects => [Kind::Objects, Kind::Json],
+                kind => [kind, Kind::Text],
+            };
+            let strings = self.options.strings;
+            column::write(&kinds, &column, &mut Output { arenas, columns, strings }, 0);
         }
         frame::write(out, BLOCK, |out| {
             out.extend_from_slice(&self.rows.to_le_bytes());
             arenas.write(out);
             out.extend_from_slice(columns);
         });
-        self.values.clear();
-        self.spans.clear();
-        self.rows = 0;
+        self.clear();
         // One row that was larger than a block must not pin its memory.
         self.values.shrink_to(4 * BLOCK_BYTES);
         self.scratch.columns.shrink_to(4 * BLOCK_BYTES);
         self.scratch.arenas.shrink_to(4 * BLOCK_BYTES);
+    }
+
+    fn clear(&mut self) {
+        self.values.clear();
+        self.spans.clear();
+        self.rows = 0;
     }
 }
 
@@ -171,7 +229,7 @@ impl BlockOptions {
             oid::TIMESTAMP | oid::TIMESTAMPTZ if self.timestamps == Timestamps::Milliseconds => {
                 Kind::Timestamp
             }
-            oid::JSON | oid::JSONB if self.json == Json::Parsed => Kind::Json,
+            oid::JSON | oid::JSONB if self.json == Json::Parsed => Kind::Objects,
             _ => Kind::Text,
         }
     }
@@ -187,20 +245,39 @@ pub(crate) struct Column<'a> {
 
 impl<'a> Column<'a> {
     /// The values in row order.
-    fn iter(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
+    fn iter(&self) -> impl Iterator<Item = Option<&'a [u8]>> + Clone + use<'a> {
         let values = self.values;
-        self.spans.get(self.index..).unwrap_or_default().iter().step_by(self.width).map(move |span| {
-            let len = usize::try_from(span.len).ok()?;
-            values.get(span.start as usize..span.start as usize + len)
-        })
+        self.spans().map(move |span| span.of(values))
     }
 
-    /// Whether the column has a NULL.
-    fn has_nulls(&self) -> bool {
-        self.iter().any(|value| value.is_none())
+    /// Where the values lie, in row order.
+    fn spans(&self) -> Spans<'a> {
+        Spans { rest: self.spans.get(self.index..).unwrap_or_default(), width: self.width }
+    }
+
+    fn value(&self, span: Span) -> Option<&'a [u8]> {
+        span.of(self.values)
     }
 
     fn rows(&self) -> usize {
         self.spans.len() / self.width
+    }
+}
+
+/// Each span that begins `width` after the one before. Half the code of the standard library's, and as fast.
+#[derive(Clone)]
+struct Spans<'a> {
+    rest: &'a [Span],
+    width: usize,
+}
+
+impl Iterator for Spans<'_> {
+    type Item = Span;
+
+    #[inline]
+    fn next(&mut self) -> Option<Span> {
+        let span = *self.rest.first()?;
+        self.rest = self.rest.get(self.width..).unwrap_or_default();
+        Some(span)
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn float(text: &[u8]) -> Option<f64> {
             let short = decimal.as_ref().and_then(Decimal::short);
             // core's parser reads everything, and the long ones faster than a long division; its tables are 19 KB.
             short.or_else(|| match decimal {
-                _ if cfg!(feature = "floats") => std::str::from_utf8(text).ok()?.parse().ok(),
+                _ if cfg!(feature = "floats") => core::str::from_utf8(text).ok()?.parse().ok(),
                 Some(decimal) => Some(decimal.long()),
                 None => None,
             })
@@ -86,25 +86,49 @@ impl Decimal {
     /// The nearest double by long division of integers: 64 bits of the quotient, the last of them set if anything is
     /// left, round as the whole quotient does. The digits must not be 0.
     fn long(&self) -> f64 {
-        let divisor = (0..self.places).fold(1u128, |power, _| power * 10);
-        let shift = self.digits.leading_zeros() + 64;
-        let dividend = u128::from(self.digits) << shift;
-        let quotient = dividend / divisor;
-        let zeros = quotient.leading_zeros();
-        // The dividend is at least 2^127 and the divisor below 2^64, so these 128 bits begin with 64 of the quotient.
-        let bits = quotient << zeros;
-        let left = bits.trailing_zeros() < 64 || quotient * divisor != dividend;
-        let rounded = u64::try_from(bits >> 64).expect("half of 128 bits") | u64::from(left);
+        let power = (0..self.places).fold(1u64, |power, _| power.wrapping_mul(10));
+        let divisor = power << power.leading_zeros();
+        let dividend = self.digits << self.digits.leading_zeros();
+        // Both have their highest bit set; half the dividend is below the divisor, so that 64 bits hold the quotient.
+        let (high, low, halved) =
+            if dividend >= divisor { (dividend >> 1, dividend << 63, 1) } else { (dividend, 0, 0) };
+        let (quotient, remainder) = divide(high, low, divisor);
+        let rounded = quotient | u64::from(remainder != 0);
         // `rounded` times two to this power is the value.
-        let exponent = 1023 + 64 - u64::from(zeros + shift);
+        let exponent =
+            i64::from(power.leading_zeros()) - i64::from(self.digits.leading_zeros()) + halved - 64;
+        let scale = f64::from_bits((1023 + exponent).cast_unsigned() << 52);
         #[allow(clippy::cast_precision_loss, reason = "this is where it is rounded")]
-        let value = rounded as f64 * f64::from_bits(exponent << 52);
+        let value = rounded as f64 * scale;
         self.signed(value)
     }
 
     fn signed(&self, value: f64) -> f64 {
         if self.negative { -value } else { value }
     }
+}
+
+/// Divides `high` · 2⁶⁴ + `low` by a divisor that is above `high` and has its highest bit set, by digits of 32 bits (Knuth,
+/// "The Art of Computer Programming", volume 2, algorithm 4.3.1D). Ten times as fast in wasm as a division of 128 bits.
+fn divide(high: u64, low: u64, divisor: u64) -> (u64, u64) {
+    const HALF: u64 = 1 << 32;
+    let (first, second) = (divisor >> 32, divisor & (HALF - 1));
+    let digit = |rest: u64, next: u64| {
+        let mut quotient = rest / first;
+        let mut remainder = rest % first;
+        while quotient >= HALF || quotient * second > (remainder << 32 | next) {
+            quotient -= 1;
+            remainder += first;
+            if remainder >= HALF {
+                break;
+            }
+        }
+        let left = (rest << 32 | next).wrapping_sub(quotient.wrapping_mul(divisor));
+        (quotient, left)
+    };
+    let (upper, rest) = digit(high, low >> 32);
+    let (lower, rest) = digit(rest, low & (HALF - 1));
+    (upper << 32 | lower, rest)
 }
 
 fn signed(text: &[u8]) -> (bool, &[u8]) {
@@ -116,6 +140,9 @@ fn signed(text: &[u8]) -> (bool, &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::format;
+    use std::prelude::rust_2024::*;
+
     use super::{Decimal, decimal, float, integer};
 
     /// Both ways to read a decimal give what core's parser gives.

@@ -16,13 +16,15 @@ pub(super) fn milliseconds(text: &[u8]) -> Option<f64> {
         None => (text, false),
     };
     let mut rest = text;
-    let year = digits(&mut rest, 4, 7)?;
+    let year = digits(&mut rest, 4, 6)?;
     let year = if before_christ { 1 - year } else { year };
-    let month = after(&mut rest, b'-')?;
-    let day = after(&mut rest, b'-')?;
-    let hour = after(&mut rest, b' ')?;
-    let minute = after(&mut rest, b':')?;
-    let second = after(&mut rest, b':')?;
+    let &[b'-', m1, m2, b'-', d1, d2, b' ', h1, h2, b':', i1, i2, b':', s1, s2, ref tail @ ..] = rest else {
+        return None;
+    };
+    rest = tail;
+    let month = two(m1, m2)?;
+    let day = two(d1, d2)?;
+    let (hour, minute, second) = (two(h1, h2)?, two(i1, i2)?, two(s1, s2)?);
     let fraction_ms = fraction(&mut rest)?;
     let offset = offset_seconds(&mut rest)?;
     if !rest.is_empty()
@@ -34,14 +36,16 @@ pub(super) fn milliseconds(text: &[u8]) -> Option<f64> {
     {
         return None;
     }
-    let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - offset;
-    let milliseconds = seconds * 1000 + fraction_ms;
+    let seconds_of_day = (hour * 60 + minute) * 60 + second - offset;
+    let milliseconds = (i64::from(days(year, month, day)) * 86_400 + i64::from(seconds_of_day)) * 1000
+        + i64::from(fraction_ms);
     #[allow(clippy::cast_precision_loss, reason = "8.64e15 is below 2^53")]
     (-DATE_LIMIT_MS..=DATE_LIMIT_MS).contains(&milliseconds).then_some(milliseconds as f64)
 }
 
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar; years count astronomically (1 BC is 0).
-fn days(year: i64, month: i64, day: i64) -> i64 {
+// In 32 bits, because wasm divides 64 by a constant many times slower.
+fn days(year: i32, month: i32, day: i32) -> i32 {
     // The year starts in March, so that the day that may be missing is its last.
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -51,26 +55,33 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
+/// A number of two digits.
+fn two(tens: u8, ones: u8) -> Option<i32> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens <= 9 && ones <= 9).then(|| i32::from(tens) * 10 + i32::from(ones))
+}
+
 /// A number of `least` to `most` digits.
-fn digits(rest: &mut &[u8], least: usize, most: usize) -> Option<i64> {
+fn digits(rest: &mut &[u8], least: usize, most: usize) -> Option<i32> {
     let len = rest.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
     if len < least {
         return None;
     }
     let (number, tail) = rest.split_at_checked(len)?;
     *rest = tail;
-    Some(number.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
+    Some(number.iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')))
 }
 
 /// A separator and two digits.
-fn after(rest: &mut &[u8], separator: u8) -> Option<i64> {
-    *rest = rest.strip_prefix(&[separator])?;
-    digits(rest, 2, 2)
+fn after(rest: &mut &[u8], separator: u8) -> Option<i32> {
+    let (&[found, tens, ones], tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    (found == separator).then(|| two(tens, ones))?
 }
 
 /// `.` and up to six digits, as whole milliseconds: the rest is cut, which rounds towards minus infinity because the
 /// fraction always counts upwards.
-fn fraction(rest: &mut &[u8]) -> Option<i64> {
+fn fraction(rest: &mut &[u8]) -> Option<i32> {
     let Some(tail) = rest.strip_prefix(b".") else { return Some(0) };
     let len = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, tail) = tail.split_at_checked(len)?;
@@ -80,13 +91,13 @@ fn fraction(rest: &mut &[u8]) -> Option<i64> {
     }
     Some(
         (0..3).fold(0, |value, place| {
-            value * 10 + number.get(place).map_or(0, |digit| i64::from(digit - b'0'))
+            value * 10 + number.get(place).map_or(0, |digit| i32::from(digit - b'0'))
         }),
     )
 }
 
 /// `+05`, `-03:30` or `+00:19:32`; nothing is 0.
-fn offset_seconds(rest: &mut &[u8]) -> Option<i64> {
+fn offset_seconds(rest: &mut &[u8]) -> Option<i32> {
     let sign = match rest.split_first() {
         None => return Some(0),
         Some((b'+', tail)) => {
