@@ -5,6 +5,7 @@
 //   size     what a bundler ships
 //   encode   what each format costs the endpoint
 //   gateway  whole queries through the endpoint, PostgreSQL behind it
+//   pgbouncer  the endpoint against PgBouncer, with the same PostgreSQL behind both; needs Debian's packages
 //
 // Without a name all of them run. The package must be built (node pkg/scripts/build.mjs). What the figures mean and what
 // they were is in docs/bench.md. Results in full go to target/bench-results.
@@ -15,6 +16,7 @@ import path from "node:path";
 import * as cold from "./lib/cold.mjs";
 import * as encode from "./lib/encode.mjs";
 import * as gateway from "./lib/gateway.mjs";
+import * as pgbouncer from "./lib/pgbouncer.mjs";
 import { peerVersion, target, workerdVersion } from "./lib/host.mjs";
 import * as report from "./lib/report.mjs";
 import * as rows from "./lib/rows.mjs";
@@ -34,6 +36,7 @@ const benchmarks = {
   size: () => size.measure(),
   encode: () => encode.measure(),
   gateway: (options) => gateway.measure({ ...options, log: progress }),
+  pgbouncer: (options) => pgbouncer.measure({ ...options, log: progress }),
 };
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
@@ -50,6 +53,11 @@ console.log(
   `${cpus().length} × ${cpus()[0].model.trim()}, Node ${process.version}, workerd ${await workerdVersion()}, @neondatabase/serverless ${await peerVersion()}, ${new Date().toISOString().slice(0, 10)}\n`,
 );
 for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
+  if (name === "pgbouncer" && pgbouncer.missing() !== undefined) {
+    console.error(`pgbouncer is left out: ${pgbouncer.missing()}`);
+    process.exitCode = names.length > 0 ? 1 : 0;
+    continue;
+  }
   const before = load();
   const results = await benchmarks[name](rounds === undefined ? {} : { rounds: Number(rounds) });
   const directory = path.join(target, "bench-results");

@@ -1,12 +1,10 @@
 // A whole query through the real endpoint: its CPU for one request, and requests a second, with an embedded PostgreSQL
 // behind it. All on one machine, so that only the endpoint's CPU says much.
 
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
 import http from "node:http";
 import path from "node:path";
-import { readFile } from "node:fs/promises";
-import { Host, root, target } from "./host.mjs";
+import { Host, target } from "./host.mjs";
+import { build, end, start } from "./program.mjs";
 import { quartiles } from "./statistics.mjs";
 
 const REQUESTS = [
@@ -19,33 +17,6 @@ const REQUESTS = [
   ["100 rows", { sql: "select n as id, 'name ' || n as name, n * 0.5 as score from generate_series(1, 100) n" }],
 ];
 const CONNECTIONS = [1, 8];
-
-/** Starts a program and waits for the first match in what it prints. */
-async function start(program, args, stream, pattern) {
-  const child = spawn(program, args, { cwd: root, stdio: ["pipe", "pipe", "pipe"] });
-  let text = "";
-  for (;;) {
-    const [part] = await Promise.race([
-      once(child[stream], "data"),
-      once(child, "exit").then(() => {
-        throw new Error(`${program} ended before it was ready: ${text}`);
-      }),
-    ]);
-    text += part;
-    const found = pattern.exec(text);
-    if (found) {
-      child.stdout.resume();
-      child.stderr.resume();
-      return { child, found };
-    }
-  }
-}
-
-function build() {
-  const cargo = (...args) => execFileSync("cargo", args, { cwd: root, stdio: "inherit" });
-  cargo("build", "--quiet", "--release", "--package", "onetrip-gateway");
-  cargo("build", "--quiet", "--package", "onetrip-embedded-postgres", "--example", "run");
-}
 
 /** Sends `count` requests, one after another on each connection, and checks each answer. */
 async function send(port, authorization, body, connections, count) {
@@ -94,6 +65,7 @@ export async function measure({ rounds = 9, log = () => {} } = {}) {
     "stdout",
     /postgres:\/\/(\S+):(\S+)@(\S+)\n/,
   );
+  postgres.endsWithInput = true;
   const [, role, password, address] = postgres.found;
   let gateway;
   try {
@@ -127,13 +99,6 @@ export async function measure({ rounds = 9, log = () => {} } = {}) {
       return entry;
     });
   } finally {
-    for (const started of [gateway, postgres]) {
-      if (started === undefined) continue;
-      const ended = once(started.child, "exit");
-      // PostgreSQL's program ends with its standard input, the endpoint with a signal.
-      started.child.stdin.end();
-      if (started === gateway) started.child.kill("SIGTERM");
-      await ended;
-    }
+    await end(gateway, postgres);
   }
 }

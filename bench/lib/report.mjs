@@ -84,3 +84,45 @@ export function gateway(results) {
   ]);
   return `median (quartiles)\n\n${table(["request", "connections", "µs of CPU of the endpoint, all threads", "requests a second"], lines)}`;
 }
+
+export function pgbouncer(results) {
+  const of = (kind) => results.filter((entry) => entry.kind === kind);
+  const ms = ({ median }) => figure(median / 1e3);
+  const lines = of("load").map(({ candidate, clients, rate, p50, p99, cpu, failures, memory }) => {
+    const other = of("load").find((entry) => entry.candidate === "PgBouncer, extended" && entry.clients === clients);
+    return [
+      candidate,
+      String(clients),
+      spread(rate),
+      ms(p50),
+      ms(p99),
+      spread(cpu),
+      ratio(cpu.median / other.cpu.median),
+      String(failures),
+      figure(memory / 1024),
+    ];
+  });
+  const head = [
+    "",
+    "clients",
+    "queries a second",
+    "p50, ms",
+    "p99, ms",
+    "µs of CPU for one query",
+    "of PgBouncer's",
+    "failures",
+    "MiB",
+  ];
+  const cold = of("cold").map(({ candidate, clients, failures, logins, p50_us, p99_us, seconds }) =>
+    [candidate, clients, failures, logins, figure(p50_us / 1e3), figure(p99_us / 1e3), figure(seconds)].map(String),
+  );
+  const [idle] = of("idle");
+  const mib = (kib) => `${figure(kib / 1024)} MiB`;
+  return [
+    "median (quartiles)",
+    table(head, lines),
+    "All clients at once, before the first connection to PostgreSQL:",
+    table(["", "clients", "failures", "logins to PostgreSQL", "p50, ms", "p99, ms", "seconds in all"], cold),
+    `Memory: PgBouncer ${mib(idle.idleAtStart.pgbouncer)} and onetrip ${mib(idle.idleAtStart.onetrip)} at start, onetrip ${mib(idle.memory)} with ${idle.clients} idle clients (${idle.failures} failures)`,
+  ].join("\n\n");
+}
