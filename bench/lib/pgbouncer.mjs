@@ -134,7 +134,9 @@ async function pgbench(directory, postgres, port, protocol, clients, amount) {
   }
   latencies.sort((one, other) => one - other);
   const at = (part) => latencies[Math.floor(latencies.length * part)];
-  const rate = Number(/tps = ([\d.]+) \(without initial/.exec(text)[1]);
+  const tps = /tps = ([\d.]+) \(without initial/.exec(text);
+  if (tps === null) throw new Error(`pgbench did not say how many transactions it did:\n${text}`);
+  const rate = Number(tps[1]);
   const failures = Number(/number of failed transactions: (\d+)/.exec(text)?.[1] ?? 0);
   return { requests: latencies.length, failures, rate, p50_us: at(0.5), p99_us: at(0.99) };
 }
