@@ -22,7 +22,7 @@ struct Suite {
     run: fn() -> Result<(), Failure>,
 }
 
-const TESTS: [Suite; 6] = [
+const TESTS: [Suite; 7] = [
     Suite { name: "rust", what: "every crate on this machine, against a real PostgreSQL", run: rust },
     Suite { name: "wire-wasm", what: "the protocol's tests again, on wasm32", run: wire_wasm },
     Suite { name: "fuzz", what: "the decoders on mutated bytes, for some seconds", run: fuzz },
@@ -32,6 +32,11 @@ const TESTS: [Suite; 6] = [
         run: npm,
     },
     Suite { name: "workerd", what: "the TypeScript and the Rust Worker in a real workerd", run: workerd },
+    Suite {
+        name: "neon",
+        what: "the published clients of Neon's protocol, in Node and in a real workerd",
+        run: neon,
+    },
     Suite { name: "browser", what: "the driver and the npm package in a headless browser", run: browser },
 ];
 
@@ -151,6 +156,12 @@ fn workerd() -> Result<(), Failure> {
         Some(true) => Ok(()),
         _ => Err(Failure::new("scenarios failed in the Rust Worker")),
     }
+}
+
+fn neon() -> Result<(), Failure> {
+    tools::neon_clients()?;
+    let stack = Stack::start()?;
+    show(command("node").arg("tests/runtimes/neon/run.mjs").env(TEST_URL, stack.url()))
 }
 
 fn browser() -> Result<(), Failure> {

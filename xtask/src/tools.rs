@@ -201,18 +201,31 @@ fn wasm32() -> Result<(), Failure> {
 }
 
 fn npm() -> Result<(), Failure> {
-    let lock_path = root().join("package-lock.json");
+    npm_ci(&root(), "installing JavaScript tools (npm ci)", &[])
+}
+
+/// Installs the clients of Neon's protocol that are tested. Without their scripts: those download engines that nothing
+/// here uses.
+pub fn neon_clients() -> Result<(), Failure> {
+    npm()?;
+    let folder = root().join("tests/runtimes/neon");
+    npm_ci(&folder, "installing the clients of Neon's protocol (npm ci)", &["--ignore-scripts", "--loglevel=error"])
+}
+
+/// Installs what a folder's lock file says, unless that is what is installed.
+fn npm_ci(folder: &Path, label: &str, flags: &[&str]) -> Result<(), Failure> {
+    let lock_path = folder.join("package-lock.json");
     let lock = fs::read(&lock_path)
         .map_err(|error| Failure::new(format!("cannot read {}: {error}", lock_path.display())))?;
-    let stamp = root().join("node_modules/.installed-package-lock.json");
+    let stamp = folder.join("node_modules/.installed-package-lock.json");
     if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
     Step {
-        label: "installing JavaScript tools (npm ci)",
+        label,
         advice: "Node 20 or newer with npm must be installed, and npm's registry reachable (`npm ping`).",
     }
-    .run(command("npm").args(["ci", "--no-audit", "--no-fund"]))?;
+    .run(command("npm").args(["ci", "--no-audit", "--no-fund"]).args(flags).current_dir(folder))?;
     fs::write(&stamp, lock)
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", stamp.display())))
 }

@@ -10,9 +10,9 @@ const COMPATIBILITY_DATE = "2026-04-01";
 
 /**
  * Serves `modules` (`{name: bytes or text}`, the first is the main one; `.wasm` becomes a module) with text bindings and
- * hands its URL to `use`; ends it afterwards.
+ * hands its URL to `use`; ends it afterwards. `flags` are compatibility flags.
  */
-export async function withWorkerd(modules, bindings, use) {
+export async function withWorkerd(modules, bindings, use, flags = []) {
   const folder = mkdtempSync(join(tmpdir(), "onetrip-workerd-"));
   const lists = Object.entries(modules).map(([name, content], index) => {
     writeFileSync(join(folder, `module${index}`), content);
@@ -26,7 +26,7 @@ export async function withWorkerd(modules, bindings, use) {
     `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
-    (name = "main", worker = (compatibilityDate = "${COMPATIBILITY_DATE}", modules = [${lists.join(", ")}], bindings = [${texts.join(", ")}])),
+    (name = "main", worker = (compatibilityDate = "${COMPATIBILITY_DATE}", compatibilityFlags = ${JSON.stringify(flags)}, modules = [${lists.join(", ")}], bindings = [${texts.join(", ")}])),
     (name = "internet", network = (allow = ["public", "private"])),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
