@@ -209,7 +209,11 @@ fn npm() -> Result<(), Failure> {
 pub fn neon_clients() -> Result<(), Failure> {
     npm()?;
     let folder = root().join("tests/runtimes/neon");
-    npm_ci(&folder, "installing the clients of Neon's protocol (npm ci)", &["--ignore-scripts", "--loglevel=error"])
+    npm_ci(
+        &folder,
+        "installing the clients of Neon's protocol (npm ci)",
+        &["--ignore-scripts", "--loglevel=error"],
+    )
 }
 
 /// Installs what a folder's lock file says, unless that is what is installed.
