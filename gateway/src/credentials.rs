@@ -1,6 +1,7 @@
 //! The role and password of a request, from its Authorization header (RFC 7617), for as long as it needs them.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,7 @@ pub(crate) struct Credentials {
     // "role:password"
     text: Zeroizing<String>,
     colon: usize,
+    from: Option<IpAddr>,
 }
 
 impl Credentials {
@@ -51,7 +53,18 @@ impl Credentials {
         text.push_str(role);
         text.push(':');
         text.push_str(password);
-        Ok(Credentials { text, colon: role.len() })
+        Ok(Credentials { text, colon: role.len(), from: None })
+    }
+
+    /// Says who sent them, so that wrong ones can be counted.
+    pub(crate) fn sent_from(mut self, address: IpAddr) -> Credentials {
+        self.from = Some(address);
+        self
+    }
+
+    /// Who sent them; `None` for the endpoint's own.
+    pub(crate) fn sender(&self) -> Option<IpAddr> {
+        self.from
     }
 
     pub(crate) fn role(&self) -> &str {

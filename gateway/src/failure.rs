@@ -40,7 +40,8 @@ impl Failure {
         self
     }
 
-    fn cause(mut self, cause: impl Into<String>) -> Failure {
+    /// Adds what the log says and the client does not see.
+    pub(crate) fn cause(mut self, cause: impl Into<String>) -> Failure {
         self.cause = Some(cause.into());
         self
     }

@@ -8,6 +8,7 @@
 //! | `http` | from a request to an answer, and every failure as problem details |
 //! | `codec` | request bodies into pipelines, one codec for each content type |
 //! | `websocket` | PostgreSQL's own protocol, tunnelled |
+//! | `authorization` | tokens in place of passwords, and how often a stranger may guess |
 //! | `credentials`, `pool` | who is asking, and which connection they get |
 //! | `postgres` | logging in, and one flight for one request |
 //! | `metrics` | what is counted, and its text for Prometheus |
@@ -15,6 +16,7 @@
 //! A request goes down this list and its answer comes back up. Nothing below `http` knows HTTP, and nothing above
 //! `postgres` knows a socket of PostgreSQL's.
 
+mod authorization;
 mod check;
 mod codec;
 mod config;
@@ -32,7 +34,8 @@ mod websocket;
 pub use check::Report;
 pub use config::{
     AllowedOrigins, Coding, Compression, Config, ConfigError, DatabaseConfig, DatabaseUrl, Flags, Host,
-    Limits, LogFormat, LogLevel, Metrics, MetricsListener, TlsFiles, TlsMode, Token,
+    JwtConfig, KeySource, Limits, LogFormat, LogLevel, Metrics, MetricsListener, RolePassword, TlsFiles,
+    TlsMode, Token,
 };
 pub use dev::{Dev, DevError, DevOptions};
 pub use server::{Reloader, Server, StartError};

@@ -8,8 +8,10 @@
 )]
 
 mod conformance_support;
+#[path = "conformance_support/tunnel.rs"]
+mod tunnel;
 
-use conformance_support::{Endpoint, cases, check_exchange, tunnel};
+use conformance_support::{Endpoint, cases, check_exchange};
 
 #[tokio::test]
 async fn every_case_of_sql_over_http_is_answered_as_clients_expect() {

@@ -2,6 +2,7 @@
 
 mod database_url;
 mod error;
+mod jwt;
 mod operations;
 mod settings;
 mod value;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use database_url::{DatabaseUrl, Host, TlsMode};
 pub use error::ConfigError;
 use error::{Source, suggestion};
+pub use jwt::{JwtConfig, KeySource, RolePassword};
 pub use operations::{Coding, Compression, LogFormat, Metrics, MetricsListener, Token};
 use settings::{Setting, Settings};
 use value::Value;
@@ -153,6 +155,8 @@ pub struct DatabaseConfig {
     /// Whether a role may be used that PostgreSQL lets in without a password (`trust`, `peer`, …), in which case the
     /// endpoint cannot tell who is calling. Default: false.
     pub allow_trust: bool,
+    /// Tokens that stand in for the passwords of some roles. Default: none are taken.
+    pub jwt: Option<JwtConfig>,
 }
 
 /// What the command line says; it wins over the environment, which wins over the file.
@@ -356,6 +360,7 @@ fn database(read: &mut Reader<'_>) -> Option<DatabaseConfig> {
     let session_reset = read.value("session_reset", true, Value::boolean);
     let concurrent_logins = read.number("concurrent_logins", 4, 1..=100);
     let allow_trust = read.value("allow_trust", false, Value::boolean);
+    let jwt = jwt::jwt(read);
     Some(DatabaseConfig {
         url: url?,
         pool_size,
@@ -369,6 +374,7 @@ fn database(read: &mut Reader<'_>) -> Option<DatabaseConfig> {
         session_reset,
         concurrent_logins,
         allow_trust,
+        jwt,
     })
 }
 

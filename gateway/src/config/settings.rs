@@ -49,6 +49,13 @@ pub(crate) const DATABASE_KEYS: &[&str] = &[
     "session_reset",
     "concurrent_logins",
     "allow_trust",
+    "jwt.jwks_url",
+    "jwt.jwks_file",
+    "jwt.roles",
+    "jwt.issuer",
+    "jwt.audience",
+    "jwt.role_claim",
+    "jwt.clock_skew",
 ];
 
 /// What stands at the top of a file.
@@ -141,22 +148,34 @@ impl Settings {
         };
         self.databases.entry(name.to_owned()).or_default();
         for (option, value) in entries(table) {
-            let at = source(option.span().start);
-            let key = format!("{key}.{}", option.get_ref());
-            match DATABASE_KEYS.iter().find(|known| *known == option.get_ref()) {
-                None => {
-                    let text =
-                        format!("there is no such key; {}", suggestion(option.get_ref(), DATABASE_KEYS));
-                    self.mistake(at, key, text);
-                }
-                Some(known) => match plain(value.get_ref()) {
-                    Err(text) => self.mistake(at, key, text),
-                    Ok(value) => {
-                        let setting = Setting { value, source: at };
-                        self.databases.entry(name.to_owned()).or_default().insert(known, setting);
+            match (option.get_ref().as_ref(), value.get_ref()) {
+                ("jwt", DeValue::Table(jwt)) => {
+                    for (option, value) in entries(jwt) {
+                        let at = source(option.span().start);
+                        self.database_option(name, &format!("jwt.{}", option.get_ref()), value, at);
                     }
-                },
+                }
+                (option_name, _) => {
+                    self.database_option(name, option_name, value, source(option.span().start));
+                }
             }
+        }
+    }
+
+    fn database_option(&mut self, name: &str, option: &str, value: &Spanned<DeValue<'_>>, at: Source) {
+        let key = format!("databases.{name}.{option}");
+        match DATABASE_KEYS.iter().find(|known| **known == option) {
+            None => {
+                let text = format!("there is no such key; {}", suggestion(option, DATABASE_KEYS));
+                self.mistake(at, key, text);
+            }
+            Some(known) => match plain(value.get_ref()) {
+                Err(text) => self.mistake(at, key, text),
+                Ok(value) => {
+                    let setting = Setting { value, source: at };
+                    self.databases.entry(name.to_owned()).or_default().insert(known, setting);
+                }
+            },
         }
     }
 

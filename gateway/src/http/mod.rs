@@ -73,14 +73,14 @@ pub(crate) async fn handle(
             response
         })
     } else if for_clients && sql::is_for(&head) {
-        sql::handle(&shared, &served, &head, body, &mut record).await
+        sql::handle(&shared, &served, peer, &head, body, &mut record).await
     } else if cors::is_preflight(&head) {
         let mut response = Response::new(Answer::whole(""));
         *response.status_mut() = StatusCode::NO_CONTENT;
         cors::preflight(&served.config.allowed_origins, origin, response.headers_mut());
         response
     } else {
-        match answer(&shared, &served, peer.door, &head, &mut body, &mut record).await {
+        match answer(&shared, &served, peer, &head, &mut body, &mut record).await {
             Ok(response) => response,
             Err(failure) => {
                 if !body.is_end_stream() {
@@ -130,7 +130,7 @@ fn refuse_while_draining(shared: &Shared) -> Result<(), Failure> {
 async fn answer(
     shared: &Shared,
     served: &Served,
-    door: Door,
+    peer: Peer,
     head: &Parts,
     body: &mut Incoming,
     record: &mut Record,
@@ -138,8 +138,10 @@ async fn answer(
     match Route::of(head)? {
         Route::Health => Ok(operator::health(shared, head)),
         Route::Ready => Ok(operator::ready(shared, served, head).await),
-        Route::Metrics => operator::metrics(shared, served, door, head),
-        _ if door == Door::Operators => Err(Route::nothing_here()),
-        Route::Pipeline { database } => pipeline::answer(shared, served, database, head, body, record).await,
+        Route::Metrics => operator::metrics(shared, served, peer.door, head),
+        _ if peer.door == Door::Operators => Err(Route::nothing_here()),
+        Route::Pipeline { database } => {
+            pipeline::answer(shared, served, peer, database, head, body, record).await
+        }
     }
 }

@@ -11,15 +11,17 @@ use onetrip_wire::problem::Code;
 use onetrip_wire::representation::Representation;
 use tokio::sync::mpsc::Sender;
 
+use super::Peer;
 use super::body::{self, Answer, Piece};
 use super::compression::{self, Compressor};
 use super::execution::{self, Caller, within};
 use super::record::{Ending, Record};
+use crate::authorization::{self, Authorized, CLAIMS};
 use crate::codec::{Format, Pipeline};
 use crate::config::{Coding, Compression, Config};
 use crate::credentials::Credentials;
 use crate::failure::Failure;
-use crate::pool::Timing;
+use crate::pool::{Database, Timing};
 use crate::postgres::{Broken, Exchange, Part};
 use crate::server::{Served, Shared};
 
@@ -29,6 +31,7 @@ pub(super) const PARTS_WAITING: usize = 3;
 pub(super) async fn answer(
     shared: &Shared,
     served: &Served,
+    peer: Peer,
     name: String,
     head: &Parts,
     body: &mut Incoming,
@@ -41,15 +44,8 @@ pub(super) async fn answer(
     record.database(name, database.metrics().clone());
     super::refuse_while_draining(shared)?;
     let (format, representation) = formats(&head.headers)?;
-    let authorization = head.headers.get(header::AUTHORIZATION).ok_or_else(|| {
-        Failure::new(
-            Code::InvalidCredentials,
-            "the request has no Authorization header; send the PostgreSQL role and its password as \
-             Basic base64(role \":\" password)",
-        )
-    })?;
-    let credentials = Credentials::from_header(authorization.as_bytes())
-        .map_err(|detail| Failure::new(Code::InvalidCredentials, detail))?;
+    let (credentials, claims) = authorized(database, head).await?;
+    let credentials = credentials.sent_from(peer.address);
     record.role(credentials.role());
     let mut timing = Timing::default();
     let deadline = execution::deadline(&head.headers)?;
@@ -60,9 +56,32 @@ pub(super) async fn answer(
     let limits = &served.config.limits;
     let body = body::read(body, limits.request_bytes, limits.body_timeout).await?;
     record.request_bytes(body.len());
-    let pipeline = format.decode(body, representation)?;
+    let mut pipeline = format.decode(body, representation)?;
+    if let Some(claims) = claims {
+        pipeline.settings.set(CLAIMS, &claims).map_err(Failure::malformed)?;
+    }
     let coding = compression::negotiate(&head.headers, &served.config.compression.codings);
     execute(&caller, &pipeline, timing, coding, &served.config, record).await
+}
+
+/// Who is asking: a role and its password, or a token and its claims.
+async fn authorized(database: &Database, head: &Parts) -> Result<(Credentials, Option<String>), Failure> {
+    let authorization = head.headers.get(header::AUTHORIZATION).ok_or_else(|| {
+        Failure::new(
+            Code::InvalidCredentials,
+            "the request has no Authorization header; send the PostgreSQL role and its password as \
+             Basic base64(role \":\" password)",
+        )
+    })?;
+    if let (Some(token), Some(authorizer)) =
+        (authorization::bearer(authorization.as_bytes()), database.authorizer())
+    {
+        let Authorized { credentials, claims } = authorizer.authorize(token, None).await?;
+        return Ok((credentials, Some(claims)));
+    }
+    let credentials = Credentials::from_header(authorization.as_bytes())
+        .map_err(|detail| Failure::new(Code::InvalidCredentials, detail))?;
+    Ok((credentials, None))
 }
 
 /// How the request is written, and how its answer is to be.

@@ -19,7 +19,8 @@ use super::compression::{self, Compressor};
 use super::execution::{Caller, within};
 use super::pipeline::{PARTS_WAITING, compress_whole, compressed, say_coding};
 use super::record::{Ending, Record};
-use super::{cors, execution};
+use super::{Peer, cors, execution};
+use crate::authorization::{self, Authorized, CLAIMS};
 use crate::codec::neon::{
     AnswerEncoder, CONNECTION_STRING, ConnectionString, Progress, RequestHeaders, SqlError, Types, decode,
 };
@@ -44,6 +45,7 @@ pub(super) fn is_for(head: &Parts) -> bool {
 pub(super) async fn handle(
     shared: &Shared,
     served: &Arc<Served>,
+    peer: Peer,
     head: &Parts,
     mut body: Incoming,
     record: &mut Record,
@@ -53,7 +55,7 @@ pub(super) async fn handle(
         cors::sql_preflight(&served.config.allowed_origins, head, response.headers_mut());
         return response;
     }
-    match answer(shared, served, head, &mut body, record).await {
+    match answer(shared, served, peer, head, &mut body, record).await {
         Ok(response) => response,
         Err(refusal) => {
             if !body.is_end_stream() {
@@ -140,6 +142,7 @@ fn status_of(code: Code) -> StatusCode {
 async fn answer(
     shared: &Shared,
     served: &Arc<Served>,
+    peer: Peer,
     head: &Parts,
     body: &mut Incoming,
     record: &mut Record,
@@ -154,14 +157,26 @@ async fn answer(
         .get(&CONNECTION_STRING)
         .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         .ok_or("invalid header: neon-connection-string")?;
-    let ConnectionString { role, password, database: name, settings } =
+    let ConnectionString { role, password, database: name, mut settings } =
         ConnectionString::parse(connection_string)?;
     record.role(&role);
-    let Some(password) = password.filter(|_| !head.headers.contains_key(header::AUTHORIZATION)) else {
-        return Err("missing authentication credentials: required password".into());
+    let database = served.databases.get(&name);
+    let authorization = head.headers.get(header::AUTHORIZATION);
+    let credentials = match (password, authorization, database.and_then(|database| database.authorizer())) {
+        (Some(password), None, _) => Credentials::new(&role, &password)?,
+        (None, sent, Some(authorizer)) => {
+            let token = sent.and_then(|sent| authorization::bearer(sent.as_bytes())).ok_or(
+                "missing authentication credentials: required authorization bearer token in JWT format",
+            )?;
+            let Authorized { credentials, claims } = authorizer.authorize(token, Some(&role)).await?;
+            // Last, so that no option of the connection string stands in its place.
+            settings.set(CLAIMS, &claims)?;
+            credentials
+        }
+        _ => return Err("missing authentication credentials: required password".into()),
     };
-    let credentials = Credentials::new(&role, &password)?;
-    let Some(database) = served.databases.get(&name) else {
+    let credentials = credentials.sent_from(peer.address);
+    let Some(database) = database else {
         let message = format!("database \"{name}\" does not exist");
         let failure = Failure::new(Code::UnknownDatabase, "no database of that name is configured");
         return Err(Refusal::Failed(failure, fatal("3D000", message)));

@@ -14,6 +14,7 @@ use super::lease::Lease;
 use super::reach::Reach;
 use super::role_pool::RolePool;
 use super::verifier::VerifierKey;
+use crate::authorization::{Authorizer, Guess, Guesses};
 use crate::codec::neon::Types;
 use crate::config::DatabaseConfig;
 use crate::credentials::Credentials;
@@ -29,6 +30,8 @@ pub(crate) struct Database {
     proving: Arc<Proving>,
     reach: Reach,
     types: Arc<Types>,
+    authorizer: Option<Authorizer>,
+    guesses: Arc<Guesses>,
 }
 
 /// What the pools of a database share.
@@ -81,6 +84,7 @@ impl Database {
         key: Arc<VerifierKey>,
         metrics: Arc<DatabaseMetrics>,
     ) -> Result<Database, String> {
+        let authorizer = config.jwt.as_ref().map(Authorizer::new).transpose()?;
         let context = Context {
             target: Arc::new(Target::new(&config)?),
             logins: Semaphore::new(usize::try_from(config.concurrent_logins).unwrap_or(1)),
@@ -94,6 +98,8 @@ impl Database {
             proving: Arc::default(),
             reach: Reach::default(),
             types: Arc::default(),
+            authorizer,
+            guesses: Arc::default(),
         })
     }
 
@@ -103,6 +109,11 @@ impl Database {
 
     pub(crate) fn metrics(&self) -> &Arc<DatabaseMetrics> {
         &self.context.metrics
+    }
+
+    /// Who takes tokens for its roles, if anybody.
+    pub(crate) fn authorizer(&self) -> Option<&Authorizer> {
+        self.authorizer.as_ref()
     }
 
     /// What is known of its types.
@@ -140,7 +151,7 @@ impl Database {
                 return Ok(Access { pool, credentials });
             }
             let _waiting = Waiting::new(self)?;
-            let (asked_by_us, mut proven) = self.ask(credentials);
+            let (asked_by_us, mut proven) = self.ask(credentials)?;
             let answer = timeout_at(until.instant, proven.wait_for(Option::is_some)).await;
             let answer = match answer {
                 Ok(Ok(answer)) => answer.clone(),
@@ -211,13 +222,15 @@ impl Database {
         pool.is_proven(|proof| key.matches(proof, credentials.password(), now, lifetime)).then_some(pool)
     }
 
-    /// Asks PostgreSQL about the password, or joins those who have asked already; the former is `true`.
-    fn ask(&self, credentials: &Credentials) -> (bool, watch::Receiver<Option<Proven>>) {
+    /// Asks PostgreSQL about the password, or joins those who have asked already; the former is `true`. Only who asks may
+    /// be guessing.
+    fn ask(&self, credentials: &Credentials) -> Result<(bool, watch::Receiver<Option<Proven>>), Failure> {
         let tag = self.context.key.tag(credentials);
         let mut logins = lock(&self.proving.logins);
         if let Some(proven) = logins.get(&tag) {
-            return (false, proven.clone());
+            return Ok((false, proven.clone()));
         }
+        let guess = self.guess(credentials)?;
         let (sender, receiver) = watch::channel(None);
         logins.insert(tag.clone(), receiver.clone());
         let (context, pools, proving) = (self.context.clone(), self.pools.clone(), self.proving.clone());
@@ -226,10 +239,24 @@ impl Database {
         tokio::spawn(async move {
             let proven = context.ask(&pools, &credentials).await;
             lock(&proving.logins).remove(&tag);
+            let wrong = proven.as_ref().is_err_and(|failure| failure.code == Code::InvalidCredentials);
+            if let Some(guess) = guess.filter(|_| !wrong) {
+                guess.right();
+            }
             // Who went away needs no answer.
             let _ = sender.send(Some(proven));
         });
-        (true, receiver)
+        Ok((true, receiver))
+    }
+
+    /// Counts a password that may be a stranger's guess.
+    fn guess(&self, credentials: &Credentials) -> Result<Option<Guess>, Failure> {
+        let Some(address) = credentials.sender() else { return Ok(None) };
+        let begun = self.guesses.begin(address, credentials.role(), std::time::Instant::now());
+        begun.map(Some).map_err(|seconds| {
+            let detail = "too many wrong passwords came from this address; wait before another try";
+            Failure::new(Code::TooManyRequests, detail).retry_after(seconds)
+        })
     }
 
     fn no_login_in_time(&self) -> Failure {

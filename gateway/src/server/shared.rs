@@ -165,7 +165,7 @@ impl Served {
                 _ => {
                     let metrics = known.map(|known| known.metrics().clone()).unwrap_or_default();
                     let database = Database::new(settings.clone(), key.clone(), metrics)
-                        .map_err(|error| StartError(format!("databases.{name}.url: {error}")))?;
+                        .map_err(|error| StartError(format!("databases.{name}: {error}")))?;
                     Arc::new(database)
                 }
             };

@@ -226,9 +226,10 @@ async fn start<'a>(
     Ok((lease, place, Traffic::new()))
 }
 
-async fn lease(shared: &Shared, startup: &Startup, password: &str, _peer: IpAddr) -> Result<Lease, Ended> {
+async fn lease(shared: &Shared, startup: &Startup, password: &str, peer: IpAddr) -> Result<Lease, Ended> {
     let Startup { role, database, .. } = startup;
-    let credentials = Credentials::new(role, password).map_err(|wrong| ("28000", wrong.to_owned()))?;
+    let credentials =
+        Credentials::new(role, password).map_err(|wrong| ("28000", wrong.to_owned()))?.sent_from(peer);
     let place = shared.served().databases.get(database).cloned().ok_or_else(|| {
         let message = format!("database \"{database}\" does not exist");
         Ended::Refused(("3D000", message))

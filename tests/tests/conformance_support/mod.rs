@@ -1,7 +1,5 @@
 //! Running a case: its requests, and how an answer is compared with what is expected.
 
-pub mod tunnel;
-
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
