@@ -30,6 +30,7 @@
 //! | feature | what it brings |
 //! | --- | --- |
 //! | `fetch` (default) | on wasm32: the transport by JavaScript's global `fetch`, for Workers, browsers, Node, Deno and Bun |
+//! | `worker` | on wasm32: service bindings of workers-rs, by `transport::Service` |
 //! | `native` (default) | elsewhere: the transport by hyper and rustls, on tokio |
 //! | `client` | the client without a transport: bring your own |
 //! | `derive` | `#[derive(FromRow)]` for structs |

@@ -3,6 +3,9 @@
 //! `cargo +nightly fuzz run <target> --features libfuzzer` runs one with coverage for as long as you like;
 //! `cargo run --release --bin short -- <seconds>` runs all of them on any compiler, with mutations of valid input.
 
+mod driver;
+
+pub use driver::{driver, neon};
 use onetrip_wire::encoder::{Batch, Encoder};
 use onetrip_wire::frame::Limits;
 use onetrip_wire::representation::{
@@ -110,12 +113,59 @@ pub fn seeds() -> Vec<(&'static str, fn(&[u8]), Vec<Vec<u8>>)> {
     frontend::query(&mut script, "select 1; select 2").expect("a valid script");
     let answer = answer();
     let chosen = |choice: u8| [&[choice][..], &answer].concat();
+    let (answers, neon_answers) = (vec![binary_answer(), answer.clone()], driver::neon_seeds());
     vec![
+        ("driver", driver, answers),
+        ("neon", neon, neon_answers),
         ("request", request, vec![pipeline, script]),
         ("response", response, vec![chosen(1), chosen(7)]),
         ("encoder", encoder, (0..64).map(chosen).collect()),
         ("accept", accept, vec![b"application/vnd.onetrip.blocks; strings=utf16; q=0.5, */*".to_vec()]),
     ]
+}
+
+/// The frames of one statement's answer in binary format.
+fn binary_answer() -> Vec<u8> {
+    let array: &[u8] = &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7];
+    let columns: &[(u32, &[u8])] = &[
+        (16, &[1]),
+        (17, &[0, 255]),
+        (20, &[0; 8]),
+        (23, &[0, 0, 0, 7]),
+        (25, "café".as_bytes()),
+        (701, &[0; 8]),
+        (869, &[2, 32, 0, 4, 10, 0, 0, 1]),
+        (1007, array),
+        (1082, &[0; 4]),
+        (1184, &[0; 8]),
+        (1186, &[0; 16]),
+        (1700, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 7]),
+        (2950, &[7; 16]),
+        (3802, b"\x01{}"),
+        (3904, &[2, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 5]),
+        (99_999, b"happy"),
+        (99_998, array),
+    ];
+    let mut out = Vec::new();
+    let mut push = |tag: u8, body: &[u8]| {
+        out.push(tag);
+        out.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+        out.extend_from_slice(body);
+    };
+    let count = (columns.len() as u16).to_be_bytes();
+    let (mut description, mut row) = (count.to_vec(), count.to_vec());
+    for (oid, value) in columns {
+        description.extend_from_slice(b"name\0\0\0\0\0\0\0");
+        description.extend_from_slice(&oid.to_be_bytes());
+        description.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 1]);
+        row.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        row.extend_from_slice(value);
+    }
+    push(b'T', &description);
+    push(b'D', &row);
+    push(b'C', b"SELECT 1\0");
+    push(b'Z', b"I");
+    out
 }
 
 /// The frames of an answer with a column of each kind.

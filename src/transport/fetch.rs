@@ -41,40 +41,45 @@ impl Fetch {
 
 impl Transport for Fetch {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
-        Box::pin(SendWrapper::new(async move {
-            let before = |error| Failure::new(Sent::No, Thrown::new(&error));
-            let controller = AbortController::new().map_err(before)?;
-            let abort = AbortOnDrop(Some(controller.clone()));
-            let headers = Headers::new().map_err(before)?;
-            for (name, value) in request.headers() {
-                headers.set(name, value).map_err(before)?;
-            }
-            let options = RequestInit::new();
-            options.set_method("POST");
-            options.set_headers_headers(&headers);
-            options.set_body_opt_u8_array(Some(&Uint8Array::from(request.body().as_ref())));
-            options.set_signal(Some(&controller.signal()));
-            options.set_redirect(RequestRedirect::Manual);
-
-            let lost = |error| Failure::new(Sent::Perhaps, Thrown::new(&error));
-            let promise = global_fetch(request.url(), &options).map_err(before)?;
-            let response: web_sys::Response = JsFuture::from(promise).await.map_err(lost)?.unchecked_into();
-            let received = response.headers();
-            let headers = RESPONSE_HEADERS
-                .into_iter()
-                .filter_map(|name| Some((name, received.get(name).ok()??)))
-                .collect();
-            let reader = response
-                .body()
-                .map(|stream| stream.get_reader().unchecked_into::<ReadableStreamDefaultReader>());
-            let body = SendWrapper::new(Arriving { reader, abort });
-            Ok(Response { status: response.status(), headers, body: Box::new(body) })
-        }))
+        send(request, global_fetch)
     }
 
     fn clock(&self) -> &dyn Clock {
         &SystemClock
     }
+}
+
+/// Sends a request by a function that has `fetch`'s way.
+pub(super) fn send<'a>(
+    request: Request,
+    call: impl FnOnce(&str, &RequestInit) -> Result<Promise, JsValue> + 'a,
+) -> BoxFuture<'a, Result<Response, Failure>> {
+    Box::pin(SendWrapper::new(async move {
+        let before = |error| Failure::new(Sent::No, Thrown::new(&error));
+        let controller = AbortController::new().map_err(before)?;
+        let abort = AbortOnDrop(Some(controller.clone()));
+        let headers = Headers::new().map_err(before)?;
+        for (name, value) in request.headers() {
+            headers.set(name, value).map_err(before)?;
+        }
+        let options = RequestInit::new();
+        options.set_method("POST");
+        options.set_headers_headers(&headers);
+        options.set_body_opt_u8_array(Some(&Uint8Array::from(request.body().as_ref())));
+        options.set_signal(Some(&controller.signal()));
+        options.set_redirect(RequestRedirect::Manual);
+
+        let lost = |error| Failure::new(Sent::Perhaps, Thrown::new(&error));
+        let promise = call(request.url(), &options).map_err(before)?;
+        let response: web_sys::Response = JsFuture::from(promise).await.map_err(lost)?.unchecked_into();
+        let received = response.headers();
+        let headers =
+            RESPONSE_HEADERS.into_iter().filter_map(|name| Some((name, received.get(name).ok()??))).collect();
+        let reader =
+            response.body().map(|stream| stream.get_reader().unchecked_into::<ReadableStreamDefaultReader>());
+        let body = SendWrapper::new(Arriving { reader, abort });
+        Ok(Response { status: response.status(), headers, body: Box::new(body) })
+    }))
 }
 
 struct Arriving {
@@ -140,7 +145,7 @@ impl fmt::Display for Thrown {
 impl std::error::Error for Thrown {}
 
 /// `Date.now`, `setTimeout` and `Math.random`.
-struct SystemClock;
+pub(super) struct SystemClock;
 
 impl Clock for SystemClock {
     #[allow(

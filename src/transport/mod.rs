@@ -4,6 +4,8 @@
 mod fetch;
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 mod native;
+#[cfg(all(feature = "fetch", target_arch = "wasm32"))]
+mod service;
 
 use std::fmt;
 use std::future::Future;
@@ -16,6 +18,8 @@ use bytes::Bytes;
 pub use fetch::Fetch;
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 pub use native::Native;
+#[cfg(all(feature = "fetch", target_arch = "wasm32"))]
+pub use service::Service;
 
 /// A future in a box. It is `Send` on every target: what holds JavaScript values is wrapped (see [`Transport`]).
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

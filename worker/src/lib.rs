@@ -4,7 +4,8 @@
 //! its queries fail, and `/error` shows how.
 
 use chrono::{DateTime, Utc};
-use onetrip::{Client, Error, Kind, Numeric};
+use onetrip::transport::Service;
+use onetrip::{Client, Config, Error, FromRow, Kind, Numeric};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use worker::{Context, Env, Request, Response, Result, event};
@@ -13,7 +14,7 @@ use worker::{Context, Env, Request, Response, Result, event};
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
     // A secret: `npx wrangler secret put ONETRIP_URL`, https://role:password@endpoint.example/database.
     let url = env.secret("ONETRIP_URL").or_else(|_| env.var("ONETRIP_URL")).map(|url| url.to_string());
-    let answer = match url.map(|url| Client::connect(&url)) {
+    let answer = match url.map(|url| client(&url, &env)) {
         Ok(Ok(client)) => route(&client, &request.path()).await,
         Ok(Err(error)) => Err(error),
         Err(_) => {
@@ -28,6 +29,15 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     }
 }
 
+/// By the service binding ENDPOINT where there is one: no network between the Workers. Otherwise by `fetch`.
+fn client(url: &str, env: &Env) -> std::result::Result<Client, Error> {
+    let config: Config = url.parse()?;
+    Ok(match env.service("ENDPOINT") {
+        Ok(endpoint) => Client::with_transport(config, Service::from(endpoint)),
+        Err(_) => Client::new(config),
+    })
+}
+
 async fn route(client: &Client, path: &str) -> std::result::Result<Option<Value>, Error> {
     match path {
         "/query" | "/" => query(client).await.map(Some),
@@ -35,22 +45,38 @@ async fn route(client: &Client, path: &str) -> std::result::Result<Option<Value>
         "/error" => client.query("select nmae from products", &[]).await.map(|_| None),
         #[cfg(feature = "scenarios")]
         "/scenarios" => Ok(Some(scenarios(client).await)),
+        #[cfg(feature = "scenarios")]
+        "/panic" => {
+            client.query("select 1", &[]).await?;
+            panic!("a mistake in a user's code");
+        }
         _ => Ok(None),
+    }
+}
+
+/// A row of the table, its text borrowed from the answer.
+#[derive(FromRow)]
+struct Product<'a> {
+    id: i32,
+    name: &'a str,
+    price: Numeric,
+    in_stock: bool,
+    added: DateTime<Utc>,
+    tags: Value,
+}
+
+impl Product<'_> {
+    fn to_json(&self) -> Value {
+        json!({
+            "id": self.id, "name": self.name, "price": self.price.as_str(), "in_stock": self.in_stock,
+            "added": self.added.to_rfc3339(), "tags": self.tags,
+        })
     }
 }
 
 async fn query(client: &Client) -> std::result::Result<Value, Error> {
     let sql = "select id, name, price, in_stock, added, tags from products where price < $1 order by id";
     let rows = client.query(sql, &[&50]).await?;
-    let product = |row: &onetrip::Row| {
-        let (id, name): (i32, &str) = (row.try_get("id")?, row.try_get("name")?);
-        let (price, in_stock): (Numeric, bool) = (row.try_get("price")?, row.try_get("in_stock")?);
-        let (added, tags): (DateTime<Utc>, Value) = (row.try_get("added")?, row.try_get("tags")?);
-        Ok(json!({
-            "id": id, "name": name, "price": price.as_str(), "in_stock": in_stock,
-            "added": added.to_rfc3339(), "tags": tags,
-        }))
-    };
     let types: serde_json::Map<String, Value> = rows
         .first()
         .map(|row| {
@@ -60,7 +86,9 @@ async fn query(client: &Client) -> std::result::Result<Value, Error> {
                 .collect()
         })
         .unwrap_or_default();
-    let rows: Vec<Value> = rows.iter().map(product).collect::<std::result::Result<_, Error>>()?;
+    let products: Vec<Product<'_>> =
+        rows.iter().map(Product::from_row).collect::<std::result::Result<_, Error>>()?;
+    let rows: Vec<Value> = products.iter().map(Product::to_json).collect();
     Ok(json!({"rows": rows, "types": types}))
 }
 

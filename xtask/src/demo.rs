@@ -14,7 +14,7 @@ use crate::{
     stack::{Flights, Stack, target_dir},
     step::{Failure, Line, Step},
     tools::cargo,
-    workers::{self, Scenarios, Workerd},
+    workers::{self, Scenarios, Way, Workerd},
 };
 
 /// Sets up what is missing, starts everything, shows three requests of each Worker, and ends; with `--keep` it
@@ -46,8 +46,11 @@ pub fn run(arguments: &[&str]) -> Result<(), Failure> {
     let (_gateway, gateway) = start_gateway(&stack)?;
     let relay = stack.relay(&gateway)?;
     let (role, password, database) = (stack.text("role"), stack.text("password"), stack.text("database"));
-    let workerd =
-        Workerd::start(&[&typescript, &rust], &format!("http://{role}:{password}@{relay}/{database}"))?;
+    let workerd = Workerd::start(
+        &[&typescript, &rust],
+        &format!("http://{role}:{password}@{relay}/{database}"),
+        Way::Fetch,
+    )?;
     let (typescript, rust) = (workerd.address(&typescript), workerd.address(&rust));
     line.end(true);
 

@@ -12,7 +12,7 @@ use crate::{
     stack::Stack,
     step::Failure,
     tools::{self, Tool, cargo, command, ensure},
-    workers::{self, Scenarios, Workerd},
+    workers::{self, Bundle, Scenarios, Way, Workerd},
 };
 
 /// A part of the tests that can be run on its own.
@@ -145,16 +145,36 @@ fn workerd() -> Result<(), Failure> {
     let stack = Stack::start()?;
     show(command("node").arg("tests/runtimes/workerd/run.mjs").env(TEST_URL, stack.url()))?;
 
-    let workerd = Workerd::start(&[&rust], stack.url())?;
-    let (status, body) = http::get(workerd.address(&rust), "/scenarios")?;
+    for (way, name) in [(Way::Fetch, "fetch"), (Way::Service, "a service binding")] {
+        let workerd = Workerd::start(&[&rust], stack.url(), way)?;
+        check_scenarios(&workerd, &rust, name)?;
+        // A panic in one request, and the next ones are as if nothing had been.
+        for _ in 0..2 {
+            let (status, _) = http::get(workerd.address(&rust), "/panic")?;
+            if status < 500 {
+                return Err(Failure::new(format!("a panic in the Rust Worker gave status {status}")));
+            }
+            let (status, body) = http::get(workerd.address(&rust), "/error")?;
+            let text = String::from_utf8_lossy(&body);
+            if status != 400 || !text.contains("42P01") {
+                return Err(Failure::new(format!("after a panic the Rust Worker answered {status} {text}")));
+            }
+        }
+        println!("Rust Worker by {name}: healthy after a panic");
+    }
+    Ok(())
+}
+
+fn check_scenarios(workerd: &Workerd, rust: &Bundle, way: &str) -> Result<(), Failure> {
+    let (status, body) = http::get(workerd.address(rust), "/scenarios")?;
     let report: Value = serde_json::from_slice(&body).unwrap_or_default();
     match report.get("text").and_then(Value::as_str) {
-        Some(text) => println!("Rust Worker, all scenarios: {text}"),
-        None => println!("Rust Worker: {status} {}", String::from_utf8_lossy(&body)),
+        Some(text) => println!("Rust Worker by {way}, all scenarios: {text}"),
+        None => println!("Rust Worker by {way}: {status} {}", String::from_utf8_lossy(&body)),
     }
     match report.get("success").and_then(Value::as_bool) {
         Some(true) => Ok(()),
-        _ => Err(Failure::new("scenarios failed in the Rust Worker")),
+        _ => Err(Failure::new(format!("scenarios failed in the Rust Worker by {way}"))),
     }
 }
 

@@ -87,6 +87,15 @@ pub enum Scenarios {
     With,
 }
 
+/// How the Rust Worker reaches the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By the global `fetch`, at the URL's host.
+    Fetch,
+    /// By a service binding, whatever the URL's host.
+    Service,
+}
+
 /// A running workerd, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Workerd {
@@ -99,20 +108,22 @@ impl Workerd {
     ///
     /// # Errors
     /// When workerd does not start, with its words.
-    pub fn start(bundles: &[&Bundle], url: &str) -> Result<Self, Failure> {
+    pub fn start(bundles: &[&Bundle], url: &str, way: Way) -> Result<Self, Failure> {
         let (mut services, mut sockets) = (String::new(), String::new());
         for bundle in bundles {
-            services.push_str(&service(bundle, url)?);
+            services.push_str(&service(bundle, url, way)?);
             sockets.push_str(&format!(
                 "    (name = \"{name}\", address = \"127.0.0.1:0\", http = (), service = \"{name}\"),\n",
                 name = bundle.name
             ));
         }
+        let endpoint = host(url);
         let path = directory().join("workerd.capnp");
         let configuration = format!(
             "using Workerd = import \"/workerd/workerd.capnp\";\n\
              const config :Workerd.Config = (\n  services = [\n{services}    \
-             (name = \"internet\", network = (allow = [\"public\", \"private\"])),\n  ],\n  \
+             (name = \"internet\", network = (allow = [\"public\", \"private\"])),\n    \
+             (name = \"endpoint\", external = (address = \"{endpoint}\", http = ())),\n  ],\n  \
              sockets = [\n{sockets}  ],\n);\n"
         );
         fs::write(&path, configuration).map_err(|error| trouble("writing", &path, &error))?;
@@ -152,8 +163,15 @@ fn directory() -> PathBuf {
 }
 
 /// A service of workerd's configuration.
-fn service(bundle: &Bundle, url: &str) -> Result<String, Failure> {
+fn service(bundle: &Bundle, url: &str, way: Way) -> Result<String, Failure> {
     let Bundle { name, directory } = bundle;
+    let (url, service) = match way {
+        Way::Fetch => (url.to_owned(), ""),
+        // A host that leads nowhere, so that only the binding can.
+        Way::Service => {
+            (url.replace(host(url), "endpoint.invalid"), ", (name = \"ENDPOINT\", service = \"endpoint\")")
+        }
+    };
     let mut modules = String::new();
     for file in module_files(directory)? {
         let kind = if file.ends_with(".wasm") { "wasm" } else { "esModule" };
@@ -163,8 +181,13 @@ fn service(bundle: &Bundle, url: &str) -> Result<String, Failure> {
     }
     Ok(format!(
         "    (name = \"{name}\", worker = (compatibilityDate = \"{COMPATIBILITY_DATE}\", modules = [{modules}], \
-         bindings = [(name = \"ONETRIP_URL\", text = \"{url}\")])),\n"
+         bindings = [(name = \"ONETRIP_URL\", text = \"{url}\"){service}])),\n"
     ))
+}
+
+/// Host and port of a URL.
+fn host(url: &str) -> &str {
+    url.rsplit('@').next().and_then(|rest| rest.split('/').next()).unwrap_or_default()
 }
 
 /// The files of a bundle by their paths in it.

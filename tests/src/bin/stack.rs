@@ -1,6 +1,6 @@
 //! PostgreSQL, the counting proxy and a gateway in one process, for runners that are not written in Rust.
 //!
-//! `stack [--without-gateway] [--settings TOML] [--script SQL]` runs the script in a new database, prints one line of JSON and stays until its standard input ends:
+//! `stack [--without-gateway] [--tls CERTIFICATE KEY] [--settings TOML] [--script SQL]` runs the script in a new database, prints one line of JSON and stays until its standard input ends:
 //!
 //! - `url`: the gateway with credentials and database, `http://role:password@127.0.0.1:port/database`
 //! - `database`, `role`, `password`: the same, apart
@@ -15,7 +15,7 @@
 
 use std::{error::Error, net::SocketAddr, path::Path};
 
-use onetrip_embedded_postgres::{Installation, Options, Postgres};
+use onetrip_embedded_postgres::{Installation, Options, Postgres, Tls};
 use onetrip_tests::{CountingProxy, Database, Gateway};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -23,10 +23,17 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (mut with_gateway, mut settings, mut script) = (true, String::new(), String::new());
+    let mut options = Options::for_tests();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--without-gateway" => with_gateway = false,
+            "--tls" => {
+                let mut file = || -> Result<String, Box<dyn Error>> {
+                    Ok(std::fs::read_to_string(arguments.next().ok_or("--tls needs two files")?)?)
+                };
+                options = options.tls(Tls { certificate_pem: file()?, key_pem: file()? });
+            }
             "--settings" => settings = arguments.next().ok_or("--settings needs a TOML text")?,
             "--script" => script = arguments.next().ok_or("--script needs SQL")?,
             other => return Err(format!("unknown argument {other}").into()),
@@ -34,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools");
     let installation = Installation::ensure(&tools, &mut |line| eprintln!("  … {line}"))?;
-    let postgres = Postgres::start(&installation, Options::for_tests())?;
+    let postgres = Postgres::start(&installation, options)?;
     let database = Database::create_in(&postgres, "app").await;
     let client = database.connect().await;
     client.batch_execute(&script).await?;

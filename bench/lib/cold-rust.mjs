@@ -1,0 +1,152 @@
+// The first query of a fresh Rust Worker in workerd, with 20 ms each way to what it talks to: onetrip over HTTPS, and
+// tokio-postgres over a socket with TLS and SCRAM.
+
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { COMPATIBILITY_DATE, root } from "./host.mjs";
+
+const ONE_WAY_MS = 20;
+const target = join(root, "target/bench-workers");
+const folder = join(target, "cold");
+const workerd = createRequire(createRequire(import.meta.url).resolve("workerd/bin/workerd")).resolve(
+  `@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : process.arch}/bin/workerd`,
+);
+
+/** A proxy that delays every chunk, and the first one by the round trip of a TCP handshake, too. */
+async function delayed(port) {
+  const forward = (from, to, first) => {
+    let wait = first;
+    let due = 0;
+    from.on("data", (chunk) => {
+      due = Math.max(due, performance.now() + ONE_WAY_MS + wait);
+      wait = 0;
+      setTimeout(() => to.write(chunk), due - performance.now());
+    });
+    from.on("end", () => setTimeout(() => to.end(), Math.max(ONE_WAY_MS, due - performance.now())));
+    from.on("error", () => to.destroy());
+  };
+  const server = net.createServer((client) => {
+    const upstream = net.connect(port, "127.0.0.1");
+    client.setNoDelay();
+    upstream.setNoDelay();
+    forward(client, upstream, 2 * ONE_WAY_MS);
+    forward(upstream, client, 0);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return server;
+}
+
+function buildWorker(name) {
+  const out = join(target, "workers", name);
+  execFileSync(join(root, "target/tools/bin/worker-build"), ["--release", "--out-dir", out], {
+    cwd: join(root, "bench/workers", name),
+    stdio: ["ignore", "ignore", "inherit"],
+    env: {
+      ...process.env,
+      CARGO_TARGET_DIR: target,
+      WASM_BINDGEN_BIN: join(root, "target/tools/bin/wasm-bindgen"),
+      WASM_OPT_BIN: join(root, "node_modules/.bin/wasm-opt"),
+      ESBUILD_BIN: join(root, "node_modules/.bin/esbuild"),
+    },
+  });
+  const files = readdirSync(out, { recursive: true })
+    .map(String)
+    .filter((file) => /\.(m?js|wasm)$/.test(file) && statSync(join(out, file)).isFile());
+  files.sort((a, b) => Number(b === "index.js") - Number(a === "index.js"));
+  return files.map((file) => ({ file, kind: file.endsWith(".wasm") ? "wasm" : "esModule", path: join(out, file) }));
+}
+
+/** Milliseconds from the first request of a new workerd to the end of its answer. */
+async function firstQuery(modules, url, certificate) {
+  const list = modules.map(({ file, kind, path }) => `(name = "${file}", ${kind} = embed "${path}")`).join(", ");
+  const path = join(folder, "config.capnp");
+  writeFileSync(
+    path,
+    `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (services = [
+  (name = "main", worker = (compatibilityDate = "${COMPATIBILITY_DATE}", modules = [${list}],
+    bindings = [(name = "DATABASE_URL", text = ${JSON.stringify(url)})])),
+  (name = "internet", network = (allow = ["public", "private"],
+    tlsOptions = (trustedCertificates = [${JSON.stringify(certificate)}]))),
+], sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")]);`,
+  );
+  const child = spawn(workerd, ["serve", "--control-fd=3", path], { stdio: ["ignore", "inherit", "inherit", "pipe"] });
+  try {
+    const port = await new Promise((resolve, reject) => {
+      child.once("exit", (code) => reject(new Error(`workerd ended with ${code}`)));
+      child.stdio[3].on("data", (lines) => {
+        const found = /"event":"listen".*"port":(\d+)/.exec(String(lines));
+        if (found) resolve(found[1]);
+      });
+    });
+    const start = performance.now();
+    const answer = await fetch(`http://127.0.0.1:${port}/`);
+    const text = await answer.text();
+    const milliseconds = performance.now() - start;
+    if (!text.includes("1: lamp")) throw new Error(`the Worker answered ${answer.status}: ${text}`);
+    return milliseconds;
+  } finally {
+    child.removeAllListeners("exit");
+    child.kill();
+  }
+}
+
+export async function measure({ rounds = 15, log = () => {} } = {}) {
+  mkdirSync(folder, { recursive: true });
+  const [certificate, key] = [join(folder, "certificate.pem"), join(folder, "key.pem")];
+  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+  execFileSync(
+    "openssl",
+    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", ...subject].concat(
+      ["-keyout", key, "-out", certificate],
+    ),
+    { stdio: "ignore" },
+  );
+  execFileSync("chmod", ["644", key]);
+  execFileSync("cargo", ["build", "--quiet", "--locked", "--package", "onetrip-tests", "--bin", "stack"], { cwd: root });
+  const script = "create table products (id int4 primary key, name text); insert into products values (1, 'lamp')";
+  const settings = `[tls]\ncertificate = "${certificate}"\nkey = "${key}"`;
+  const stack = spawn(
+    join(root, "target/debug/stack"),
+    ["--tls", certificate, key, "--settings", settings, "--script", script],
+    { stdio: ["pipe", "pipe", "inherit"] },
+  );
+  const proxies = [];
+  try {
+    const { value: line } = await createInterface({ input: stack.stdout })[Symbol.asyncIterator]().next();
+    const { url, postgres, role, password, database } = JSON.parse(line);
+    const proxy = async (address) => {
+      const server = await delayed(Number(address.split(":").pop()));
+      proxies.push(server);
+      return server.address().port;
+    };
+    const endpoint = new URL(url).host;
+    const [toEndpoint, toPostgres] = [await proxy(endpoint), await proxy(postgres)];
+    const trusted = readFileSync(certificate, "utf8");
+    const credentials = `${role}:${password}@localhost`;
+    const candidates = [
+      { candidate: "onetrip", url: `https://${credentials}:${toEndpoint}/${database}` },
+      { candidate: "tokio-postgres", url: `postgresql://${credentials}:${toPostgres}/${database}?sslmode=require` },
+    ].map((entry) => ({ ...entry, modules: buildWorker(entry.candidate), samples: [] }));
+    for (let round = -1; round < rounds; round++) {
+      for (const { candidate, url, modules, samples } of round % 2 === 0 ? candidates : [...candidates].reverse()) {
+        const milliseconds = await firstQuery(modules, url, trusted);
+        // The first one warms the endpoint's connection to PostgreSQL and the disk.
+        if (round >= 0) samples.push(milliseconds);
+        log({ runtime: "workerd", workload: `first query ${milliseconds.toFixed(0)} ms`, candidate });
+      }
+    }
+    return candidates.map(({ candidate, samples }) => {
+      const sorted = samples.sort((a, b) => a - b);
+      const at = (part) => sorted[Math.floor(part * (sorted.length - 1))];
+      return { candidate, median: at(0.5), low: at(0.25), high: at(0.75) };
+    });
+  } finally {
+    proxies.forEach((server) => server.close());
+    stack.stdin.end();
+  }
+}
