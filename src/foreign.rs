@@ -53,7 +53,7 @@ pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Resul
     for name in EXTENSIONS {
         let type_ = named(name, Kind::Simple);
         if (rust.accepts)(&type_) && !(rust.accepts)(&Type::UNKNOWN) {
-            return Ok(type_);
+            return if name != "hstore" || is_hstore(value) { Ok(type_) } else { Err("it is no hstore") };
         }
     }
     // What is derived for an enum looks at nothing of the type; for a composite it refuses one without fields.
@@ -97,6 +97,13 @@ pub(crate) fn type_of(oid: u32, value: &[u8]) -> Result<Type, &'static str> {
 /// Text has no zero bytes; binary forms have them in their counts and lengths, or begin with a version or a flag.
 fn is_text(value: &[u8]) -> bool {
     !value.contains(&0) && value.first().is_none_or(|&first| first >= 9)
+}
+
+/// Whether an hstore can have as many pairs as it says, before anything is allocated for them: each has two lengths.
+fn is_hstore(value: &[u8]) -> bool {
+    value.split_first_chunk().is_some_and(|(count, pairs)| {
+        usize::try_from(i32::from_be_bytes(*count)).is_ok_and(|count| count <= pairs.len() / 8)
+    })
 }
 
 /// The OID of the elements, where a value can be an array.

@@ -10,9 +10,12 @@ use onetrip::metrics::{Ended, Observer, Span, Started, Value};
 use onetrip::{Client, Config, Kind};
 use onetrip_tests::Stack;
 
-/// The attributes of each call: at its beginning, then at its end.
+/// The calls that have ended.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<(String, Vec<String>, Ended)>>>);
+struct Heard(Arc<Mutex<Vec<Call>>>);
+
+/// A span's name, its attributes at its beginning and at its end, and the end itself.
+type Call = (String, Vec<String>, Ended);
 
 impl Observer for Heard {
     fn begin(&self, started: &Started<'_>) -> Option<Box<dyn Span>> {
