@@ -3,6 +3,9 @@
 //! `cargo xtask demo` runs it in workerd; `npx wrangler deploy` puts it on the edge. Without PostgreSQL's schema of the demo
 //! its queries fail, and `/error` shows how.
 
+// A Worker runs in wasm and nowhere else.
+#![cfg(target_arch = "wasm32")]
+
 use chrono::{DateTime, Utc};
 use onetrip::transport::Service;
 use onetrip::{Client, Config, Error, FromRow, Kind, Numeric};
