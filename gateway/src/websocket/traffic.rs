@@ -80,6 +80,10 @@ impl Traffic {
             client.left = len + 1;
         };
         let bytes = client.held.split_to(at).freeze();
+        if terminated {
+            // Nothing counts behind it.
+            client.held.clear();
+        }
         Ok(Taken { bytes, terminated })
     }
 
@@ -148,6 +152,8 @@ mod tests {
             assert!(terminated, "cut at {cut}");
             assert_eq!(passed, [QUERY, b"S\0\0\0\x04"].concat(), "cut at {cut}");
             assert_eq!(traffic.awaited, 2);
+            traffic.awaited = 0;
+            assert!(traffic.at_rest().is_some(), "a goodbye is no half a frame");
         }
         for bytes in [&b"p\0\0\0\x04"[..], b"Q\0\0\0\x03", b"Q\xff\xff\xff\xff", b"GET / "] {
             assert_eq!(Traffic::new().client_sent(bytes), Err(Violation));

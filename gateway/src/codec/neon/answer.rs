@@ -29,6 +29,8 @@ pub(crate) struct AnswerEncoder {
     rows: Option<u64>,
     statement: usize,
     error: Option<SqlError>,
+    /// Whether that is the endpoint's, about a COPY that PostgreSQL ran.
+    copied: bool,
     finished: bool,
 }
 
@@ -69,6 +71,7 @@ impl AnswerEncoder {
             rows: None,
             statement: 0,
             error: None,
+            copied: false,
             finished: false,
         }
     }
@@ -135,7 +138,8 @@ impl AnswerEncoder {
     fn frame(&mut self, frame: Frame<'_>) -> Result<Progress, Error> {
         // Behind the client's statements there may be a COMMIT of the endpoint's own.
         let own = self.statement >= self.array_rows.len() && !matches!(frame.tag, tag::ERROR | tag::READY);
-        if self.error.is_some() || own {
+        let told = self.error.is_some() && !(self.copied && frame.tag == tag::ERROR);
+        if told || own {
             return Ok(Progress::Written);
         }
         match frame.tag {
@@ -153,12 +157,20 @@ impl AnswerEncoder {
                 let statement = (self.batch == Batch::Many).then_some(self.statement);
                 // The commit comes after the last statement, and what fails in it belongs to none.
                 let statement = statement.filter(|index| *index < self.array_rows.len());
+                self.copied = false;
                 self.error = Some(SqlError::of_postgres(&error, statement));
             }
             tag::COPY_OUT => {
-                let message = "COPY TO STDOUT is not possible over HTTP";
+                let message = match self.batch {
+                    Batch::Single => "COPY TO STDOUT is not possible over HTTP",
+                    // PostgreSQL has it all before anybody sees the answer to this one, and runs it to its end.
+                    Batch::Many => {
+                        "COPY TO STDOUT is not possible over HTTP; the other statements of the batch took effect"
+                    }
+                };
                 let mut error = SqlError::with_code("0A000", message);
                 error.statement = (self.batch == Batch::Many).then_some(self.statement);
+                self.copied = true;
                 self.error = Some(error);
             }
             tag::READY
