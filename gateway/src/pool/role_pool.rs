@@ -59,7 +59,7 @@ type Handed = Result<(Lease, Duration), Failure>;
 /// How long a request waits for the reset behind the one before. As a rule that has come long ago.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// How long after a failure no other connection is opened while some are in use.
+/// How long after a failure no other connection is opened while there are some.
 const OPENING_PAUSE: Duration = Duration::from_millis(500);
 
 impl RolePool {
@@ -216,8 +216,7 @@ impl RolePool {
     /// Opens connections where requests wait and there is room.
     fn open_more(self: &Arc<Self>, state: &mut State) {
         let size = usize::try_from(self.context.config.pool_size).unwrap_or(usize::MAX);
-        let paused =
-            state.open > state.opening && state.open_after.is_some_and(|after| Instant::now() < after);
+        let paused = state.open > 0 && state.open_after.is_some_and(|after| Instant::now() < after);
         while !paused && state.open < size && state.opening < state.waiting.len() {
             let Some(waiting) = state.waiting.get(state.opening) else { return };
             let credentials = waiting.credentials.clone();
@@ -260,19 +259,17 @@ impl RolePool {
                     // PostgreSQL does not take this password any longer.
                     state.proof = None;
                 }
-                let others_work = state.open > state.opening;
-                let told = if others_work && failure.code == Code::DatabaseUnreachable {
-                    // The first in line gets one of those.
+                let told = if state.open > 0 && failure.code == Code::DatabaseUnreachable {
+                    // There are others, or there will be: the first in line gets one of those.
                     state.open_after = Some(Instant::now() + OPENING_PAUSE);
-                    None
+                    VecDeque::new()
                 } else {
-                    state.waiting.pop_front()
+                    std::mem::take(&mut state.waiting)
                 };
-                self.open_more(&mut state);
                 drop(state);
-                if let Some(waiting) = told {
+                for waiting in told {
                     // Who went away needs no failure either.
-                    let _ = waiting.hand.send(Err(failure));
+                    let _ = waiting.hand.send(Err(failure.clone()));
                 }
             }
         }
