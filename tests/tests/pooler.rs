@@ -1,0 +1,123 @@
+//! Behind a real PgBouncer in transaction mode that knows nothing of prepared statements: the server changes between
+//! transactions, and no client notices.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in tests a panic is the point; clippy.toml covers only test functions"
+)]
+#![cfg(unix)]
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use onetrip_tests::{Database, Gateway};
+use serde_json::json;
+use tokio::net::TcpStream;
+
+/// A PgBouncer in the foreground; it ends with the test.
+struct PgBouncer {
+    process: Child,
+    directory: PathBuf,
+    port: u16,
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Where the system has it. It is not installed for the test: not every system has it to install.
+fn program() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    directories.map(|directory| directory.join("pgbouncer")).find(|program| program.is_file())
+}
+
+/// An account that is not root's, for PgBouncer refuses that.
+fn account() -> Option<(u32, u32)> {
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let nobody = text.lines().find(|line| line.starts_with("nobody:"))?;
+    let mut fields = nobody.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+async fn start(program: &Path, database: &Database) -> PgBouncer {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let directory = std::env::temp_dir().join(format!("onetrip-pgbouncer-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (settings, users) = (directory.join("pgbouncer.ini"), directory.join("users"));
+    let Database { name, password, address } = database;
+    std::fs::write(&users, format!("\"{name}\" \"{password}\"\n")).unwrap();
+    let text = format!(
+        "[databases]\n{name} = host=127.0.0.1 port={} dbname={name}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+         listen_port = {port}\nunix_socket_dir =\nauth_type = md5\nauth_file = {}\npool_mode = transaction\n\
+         default_pool_size = 3\n",
+        address.port(),
+        users.display(),
+    );
+    std::fs::write(&settings, text).unwrap();
+    let mut command = Command::new(program);
+    command.arg("-q").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if is_root() {
+        let (uid, gid) = account().expect("a system has nobody");
+        for path in [&directory, &settings, &users] {
+            chown(path, Some(uid), Some(gid)).unwrap();
+        }
+        command.uid(uid).gid(gid);
+    }
+    let pgbouncer = PgBouncer { process: command.spawn().unwrap(), directory, port };
+    for _ in 0..500 {
+        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            return pgbouncer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("PgBouncer does not listen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_changes_servers_under_prepared_statements_is_noticed_by_nobody() {
+    let Some(program) = program() else {
+        eprintln!("skipped: this system has no pgbouncer");
+        return;
+    };
+    let database = Database::create().await;
+    let pgbouncer = start(&program, &database).await;
+    let upstream = ([127, 0, 0, 1], pgbouncer.port).into();
+    // More connections than servers, so that they change.
+    let gateway = Arc::new(Gateway::start(&database, upstream, "pool_size = 6\npool_timeout = '2m'").await);
+    let clients: Vec<_> = (0..10)
+        .map(|client| {
+            let gateway = gateway.clone();
+            tokio::spawn(async move {
+                for n in 0..30 {
+                    // Each statement says which one it is, so that another one's rows would show.
+                    let which = (client * 7 + n) % 9;
+                    let query = json!({"sql": format!("select $1::int4 as n, {which} as which, pg_sleep(0.001)"),
+                        "params": [n]});
+                    let answer = gateway.pipeline(&query).await;
+                    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+                    let answer = answer.json();
+                    assert!(answer["error"].is_null(), "{answer}");
+                    assert_eq!(answer["rows"][0]["n"], n);
+                    assert_eq!(answer["rows"][0]["which"], which);
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+}
