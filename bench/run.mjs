@@ -5,6 +5,7 @@
 //   size     what a bundler ships
 //   encode   what each format costs the endpoint
 //   gateway  whole queries through the endpoint, PostgreSQL behind it
+//   neon     profile 1 beside profile 2, and a batch against the same statements one after another
 //   pgbouncer  the endpoint against PgBouncer, with the same PostgreSQL behind both; needs Debian's packages
 //
 // Without a name all of them run. The package must be built (node pkg/scripts/build.mjs). What the figures mean and what
@@ -16,6 +17,7 @@ import path from "node:path";
 import * as cold from "./lib/cold.mjs";
 import * as encode from "./lib/encode.mjs";
 import * as gateway from "./lib/gateway.mjs";
+import * as neon from "./lib/neon.mjs";
 import * as pgbouncer from "./lib/pgbouncer.mjs";
 import { peerVersion, target, workerdVersion } from "./lib/host.mjs";
 import * as report from "./lib/report.mjs";
@@ -36,6 +38,7 @@ const benchmarks = {
   size: () => size.measure(),
   encode: () => encode.measure(),
   gateway: (options) => gateway.measure({ ...options, log: progress }),
+  neon: (options) => neon.measure({ ...options, log: progress }),
   pgbouncer: (options) => pgbouncer.measure({ ...options, log: progress }),
 };
 

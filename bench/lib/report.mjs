@@ -85,6 +85,24 @@ export function gateway(results) {
   return `median (quartiles)\n\n${table(["request", "connections", "µs of CPU of the endpoint, all threads", "requests a second"], lines)}`;
 }
 
+export function neon(results) {
+  const lines = results
+    .filter(({ kind }) => kind === "load")
+    .map(({ workload, candidate, connections, cpu, rate, p50, p99 }) => [
+      workload,
+      candidate,
+      String(connections),
+      spread(cpu),
+      spread(rate),
+      figure(p50),
+      figure(p99),
+    ]);
+  const head = ["request", "", "connections", "µs of CPU of the endpoint, all threads", "requests a second", "p50, ms", "p99, ms"];
+  const { sequential, batch } = results.find(({ kind }) => kind === "latency");
+  const times = ratio(sequential.median / batch.median);
+  return `median (quartiles)\n\n${table(head, lines)}\n\nWith 2 ms between endpoint and PostgreSQL: ten statements one after another ${spread(sequential)} ms, as a batch ${spread(batch)} ms: ${times}`;
+}
+
 export function pgbouncer(results) {
   const of = (kind) => results.filter((entry) => entry.kind === kind);
   const ms = ({ median }) => figure(median / 1e3);

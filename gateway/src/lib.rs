@@ -33,9 +33,9 @@ mod websocket;
 
 pub use check::Report;
 pub use config::{
-    AllowedOrigins, Coding, Compression, Config, ConfigError, DatabaseConfig, DatabaseUrl, Flags, Host,
-    JwtConfig, KeySource, Limits, LogFormat, LogLevel, Metrics, MetricsListener, RolePassword, TlsFiles,
-    TlsMode, Token,
+    AllowedOrigins, ClaimsKey, Coding, Compression, Config, ConfigError, DatabaseConfig, DatabaseUrl, Flags,
+    Host, JwtConfig, KeySource, Limits, LogFormat, LogLevel, Metrics, MetricsListener, RolePassword,
+    TlsFiles, TlsMode, Token,
 };
 pub use dev::{Dev, DevError, DevOptions};
 pub use server::{Reloader, Server, StartError};

@@ -188,6 +188,30 @@ async fn the_claims_of_a_token_reach_row_level_security_and_no_other_request() {
 }
 
 #[tokio::test]
+async fn a_client_cannot_give_itself_claims_where_they_are_signed() {
+    const KEY: &str = "a key of these tests that is long enough";
+    let issuer = Issuer::start(json!({"keys": [public_key("a")]})).await;
+    let endpoint = endpoint(&format!("jwks_url = \"{}\"\nclaims_key = \"{KEY}\"", issuer.url)).await;
+    let script = include_str!("../../docs/claims.sql").replace("'KEY'", &format!("'{KEY}'"));
+    let administrator = &endpoint.administrator;
+    administrator.batch_execute("drop schema if exists claims cascade").await.unwrap();
+    administrator.batch_execute(&script).await.unwrap();
+    let token = sign("a", &json!({"sub": "ada", "exp": now() + 600}));
+    let verified = "select claims.verified()->>'sub' as sub";
+    let answer = query(&endpoint, "authenticated", &token, &json!({ "query": verified })).await;
+    assert_eq!(answer.json()["rows"], json!([{"sub": "ada"}]), "{}", answer.json());
+    let forged = json!({"queries": [
+        {"query": "select set_config('request.jwt.claims', '{\"sub\": \"grace\", \"exp\": 9999999999}', false)"},
+        {"query": verified},
+    ]});
+    let answer = query(&endpoint, "authenticated", &token, &forged).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("28000")), "{}", answer.json());
+    let key = query(&endpoint, "authenticated", &token, &json!({"query": "select * from claims.key"})).await;
+    assert_eq!(key.json()["code"], "42501");
+    administrator.batch_execute("drop schema claims cascade").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_good_is_refused() {
     let issuer = Issuer::start(
         json!({"keys": [public_key("a"), {"kty": "oct", "kid": "secret", "k": "c2VjcmV0", "alg": "HS256"}]}),

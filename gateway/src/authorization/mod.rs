@@ -16,13 +16,20 @@ pub(crate) use guesses::{Guess, Guesses};
 
 use onetrip_wire::problem::Code;
 
-use crate::config::JwtConfig;
+use ring::hmac;
+
+use crate::config::{ClaimsKey, JwtConfig};
 use crate::credentials::Credentials;
 use crate::failure::Failure;
+use crate::session_settings::SessionSettings;
 use keys::Keys;
 
 /// The setting that holds the claims of a token, as JSON, while a request runs.
-pub(crate) const CLAIMS: &str = "request.jwt.claims";
+const CLAIMS: &str = "request.jwt.claims";
+
+/// The setting that holds their HMAC-SHA-256 in hexadecimal, where the configuration has a key: any client can set a
+/// setting, but not this one to what it must be.
+const SIGNATURE: &str = "request.jwt.signature";
 
 /// Takes tokens for the roles of one database.
 pub(crate) struct Authorizer {
@@ -33,8 +40,25 @@ pub(crate) struct Authorizer {
 /// What a token is good for.
 pub(crate) struct Authorized {
     pub(crate) credentials: Credentials,
-    /// The claims, as JSON.
-    pub(crate) claims: String,
+    /// What SQL sees of it.
+    pub(crate) claims: Claims,
+}
+
+/// The claims of a token, as JSON, and their signature.
+pub(crate) struct Claims {
+    json: String,
+    signature: Option<String>,
+}
+
+impl Claims {
+    /// Adds them to the settings of a request: last, so that no option of a client's stands in their place.
+    ///
+    /// # Errors
+    /// A text when the request has too many settings.
+    pub(crate) fn add_to(&self, settings: &mut SessionSettings) -> Result<(), String> {
+        settings.set(CLAIMS, &self.json)?;
+        settings.set(SIGNATURE, self.signature.as_deref().unwrap_or_default())
+    }
 }
 
 impl Authorizer {
@@ -77,7 +101,12 @@ impl Authorizer {
         let credentials = Credentials::new(&known.role, &known.password).map_err(|_| {
             Failure::new(Code::Internal, "the endpoint's configuration of the role is no use")
         })?;
-        Ok(Authorized { credentials, claims: claims.json })
+        let signature = self.config.claims_key.as_ref().map(|ClaimsKey(key)| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
+            let tag = hmac::sign(&key, claims.json.as_bytes());
+            tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        });
+        Ok(Authorized { credentials, claims: Claims { json: claims.json, signature } })
     }
 }
 

@@ -25,6 +25,8 @@ pub struct JwtConfig {
     pub audience: Vec<String>,
     /// The claim that names the role. Default: none: the client names one of `roles`.
     pub role_claim: Option<String>,
+    /// The key that claims are signed with for SQL, so that a client cannot give itself others. Default: none.
+    pub claims_key: Option<ClaimsKey>,
     /// By how much clocks may differ. Default: 30 s, at most 10 minutes.
     pub clock_skew: Duration,
 }
@@ -55,6 +57,16 @@ impl fmt::Debug for RolePassword {
     }
 }
 
+/// A secret that endpoint and database share. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClaimsKey(pub Zeroizing<String>);
+
+impl fmt::Debug for ClaimsKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ClaimsKey")
+    }
+}
+
 /// Reads the `jwt` table of a database.
 pub(super) fn jwt(read: &mut Reader<'_>) -> Option<JwtConfig> {
     let first = read.settings.iter().find(|(key, _)| key.starts_with("jwt."));
@@ -71,6 +83,11 @@ pub(super) fn jwt(read: &mut Reader<'_>) -> Option<JwtConfig> {
     let role_claim = read.value("jwt.role_claim", None, |value| value.text().map(Some));
     let clock_skew = Duration::ZERO..=Duration::from_secs(600);
     let clock_skew = read.duration("jwt.clock_skew", Duration::from_secs(30), clock_skew);
+    let claims_key = read.value("jwt.claims_key", None, |value| {
+        let key = value.text().ok().filter(|key| (32..=64).contains(&key.len()));
+        let key = key.ok_or("a text of 32 to 64 bytes is expected: head -c 32 /dev/urandom | base64")?;
+        Ok(Some(ClaimsKey(Zeroizing::new(key))))
+    });
     let roles = read.value("jwt.roles", Vec::new(), roles);
     if roles.is_empty() && !read.settings.contains_key("jwt.roles") {
         read.mistake(
@@ -95,7 +112,7 @@ pub(super) fn jwt(read: &mut Reader<'_>) -> Option<JwtConfig> {
             return None;
         }
     };
-    Some(JwtConfig { keys, roles, issuer, audience, role_claim, clock_skew })
+    Some(JwtConfig { keys, roles, issuer, audience, role_claim, claims_key, clock_skew })
 }
 
 fn roles(value: &Value) -> Result<Vec<RolePassword>, String> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use database_url::{DatabaseUrl, Host, TlsMode};
 pub use error::ConfigError;
 use error::{Source, suggestion};
-pub use jwt::{JwtConfig, KeySource, RolePassword};
+pub use jwt::{ClaimsKey, JwtConfig, KeySource, RolePassword};
 pub use operations::{Coding, Compression, LogFormat, Metrics, MetricsListener, Token};
 use settings::{Setting, Settings};
 use value::Value;

@@ -55,6 +55,7 @@ pub(crate) const DATABASE_KEYS: &[&str] = &[
     "jwt.issuer",
     "jwt.audience",
     "jwt.role_claim",
+    "jwt.claims_key",
     "jwt.clock_skew",
 ];
 

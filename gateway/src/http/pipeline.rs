@@ -16,7 +16,7 @@ use super::body::{self, Answer, Piece};
 use super::compression::{self, Compressor};
 use super::execution::{self, Caller, within};
 use super::record::{Ending, Record};
-use crate::authorization::{self, Authorized, CLAIMS};
+use crate::authorization::{self, Authorized, Claims};
 use crate::codec::{Format, Pipeline};
 use crate::config::{Coding, Compression, Config};
 use crate::credentials::Credentials;
@@ -58,14 +58,14 @@ pub(super) async fn answer(
     record.request_bytes(body.len());
     let mut pipeline = format.decode(body, representation)?;
     if let Some(claims) = claims {
-        pipeline.settings.set(CLAIMS, &claims).map_err(Failure::malformed)?;
+        claims.add_to(&mut pipeline.settings).map_err(Failure::malformed)?;
     }
     let coding = compression::negotiate(&head.headers, &served.config.compression.codings);
     execute(&caller, &pipeline, timing, coding, &served.config, record).await
 }
 
 /// Who is asking: a role and its password, or a token and its claims.
-async fn authorized(database: &Database, head: &Parts) -> Result<(Credentials, Option<String>), Failure> {
+async fn authorized(database: &Database, head: &Parts) -> Result<(Credentials, Option<Claims>), Failure> {
     let authorization = head.headers.get(header::AUTHORIZATION).ok_or_else(|| {
         Failure::new(
             Code::InvalidCredentials,

@@ -20,7 +20,7 @@ use super::execution::{Caller, within};
 use super::pipeline::{PARTS_WAITING, compress_whole, compressed, say_coding};
 use super::record::{Ending, Record};
 use super::{Peer, cors, execution};
-use crate::authorization::{self, Authorized, CLAIMS};
+use crate::authorization::{self, Authorized};
 use crate::codec::neon::{
     AnswerEncoder, CONNECTION_STRING, ConnectionString, Progress, RequestHeaders, SqlError, Types, decode,
 };
@@ -169,8 +169,7 @@ async fn answer(
                 "missing authentication credentials: required authorization bearer token in JWT format",
             )?;
             let Authorized { credentials, claims } = authorizer.authorize(token, Some(&role)).await?;
-            // Last, so that no option of the connection string stands in its place.
-            settings.set(CLAIMS, &claims)?;
+            claims.add_to(&mut settings)?;
             credentials
         }
         _ => return Err("missing authentication credentials: required password".into()),

@@ -20,7 +20,9 @@ export function configure(endpoint, webSocket) {
 
 function same(found, expected, what = "value") {
   const write = (value) =>
-    JSON.stringify(value, (_, part) => (typeof part === "bigint" ? `${part}n` : part instanceof Date ? part.toISOString() : part));
+    JSON.stringify(value, (_, part) =>
+      typeof part === "bigint" ? `${part}n` : part instanceof Date ? part.toISOString() : part,
+    );
   if (write(found) !== write(expected)) throw new Error(`${what}: ${write(found)}, expected ${write(expected)}`);
 }
 
@@ -56,7 +58,18 @@ const checks = {
     same(row.i, 42);
     same(row.b, "9007199254740993");
     same([row.f, row.t, row.s, row.n], [1.5, true, "ä😀\n", null]);
-    same([row.a, row.ta, row.e, row.m], [[1, 2, null], ["x,y", 'q"\\', ""], [], [[1, 2], [3, 4]]]);
+    same(
+      [row.a, row.ta, row.e, row.m],
+      [
+        [1, 2, null],
+        ["x,y", 'q"\\', ""],
+        [],
+        [
+          [1, 2],
+          [3, 4],
+        ],
+      ],
+    );
     same(row.j, { a: [2], b: 1 });
     same(Array.from(row.y), [0xde, 0xad, 0xbe, 0xef]);
     same(row.at, new Date("2024-02-29T12:00:00Z"));
@@ -71,10 +84,16 @@ const checks = {
   async "serverless, HTTP: errors"({ url }) {
     const sql = neon(url);
     await fails(sql`select * from no_such_table`, {
-      name: "NeonDbError", code: "42P01", position: "15", severity: "ERROR", message: 'relation "no_such_table" does not exist',
+      name: "NeonDbError",
+      code: "42P01",
+      position: "15",
+      severity: "ERROR",
+      message: 'relation "no_such_table" does not exist',
     });
     await fails(sql`do $$ begin raise exception 'boom' using detail = 'd', hint = 'h', errcode = 'P0099'; end $$`, {
-      code: "P0099", detail: "d", hint: "h",
+      code: "P0099",
+      detail: "d",
+      hint: "h",
     });
     const wrong = new URL(url);
     wrong.password = "wrong";
@@ -87,10 +106,14 @@ const checks = {
     await sql`create table neon_t (a int primary key)`;
     const [, rows] = await sql.transaction([sql`insert into neon_t values (${1})`, sql`select a from neon_t`]);
     same(rows, [{ a: 1 }]);
-    await fails(sql.transaction([sql`insert into neon_t values (2)`, sql`insert into neon_t values (1)`]), { code: "23505" });
+    await fails(sql.transaction([sql`insert into neon_t values (2)`, sql`insert into neon_t values (1)`]), {
+      code: "23505",
+    });
     same(await sql`select count(*)::int as n from neon_t`, [{ n: 1 }], "rolled back");
     const [[level]] = await sql.transaction((tx) => [tx`show transaction_isolation`], {
-      isolationLevel: "Serializable", readOnly: true, deferrable: true,
+      isolationLevel: "Serializable",
+      readOnly: true,
+      deferrable: true,
     });
     same(level, { transaction_isolation: "serializable" });
     await fails(sql.transaction([sql`insert into neon_t values (3)`], { readOnly: true }), { code: "25006" });
@@ -100,7 +123,10 @@ const checks = {
     try {
       same((await pool.query("select $1::int as n", [5])).rows, [{ n: 5 }]);
       const many = await Promise.all([1, 2, 3, 4, 5, 6].map((n) => pool.query("select $1::int as n", [n])));
-      same(many.map((result) => result.rows[0].n), [1, 2, 3, 4, 5, 6]);
+      same(
+        many.map((result) => result.rows[0].n),
+        [1, 2, 3, 4, 5, 6],
+      );
       const client = await pool.connect();
       try {
         await client.query("create temp table kept (a int)");
@@ -131,7 +157,10 @@ const checks = {
         await client.query("notify news, 'hello'");
         same((await heard).payload, "hello");
         const large = await client.query("select repeat('ä', 200000) as t from generate_series(1, 5)");
-        same(large.rows.map((row) => row.t.length), Array(5).fill(200000));
+        same(
+          large.rows.map((row) => row.t.length),
+          Array(5).fill(200000),
+        );
       } finally {
         await client.end();
       }
@@ -143,7 +172,10 @@ const checks = {
       const refused = new Client(wrong.href);
       refused.neonConfig.pipelineConnect = pipelineConnect;
       refused.on("error", () => {});
-      await fails(refused.connect().then(() => refused.query("select 1")), {});
+      await fails(
+        refused.connect().then(() => refused.query("select 1")),
+        {},
+      );
     }
   },
   async "drizzle-orm/neon-http"({ url }) {
@@ -153,7 +185,10 @@ const checks = {
       drizzleSql`create table drizzle_notes (id serial primary key, body text not null, stars int default 0, meta jsonb, at timestamptz)`,
     );
     const at = new Date("2024-02-29T12:00:00Z");
-    const inserted = await db.insert(notes).values({ body: "a", stars: 3, meta: { z: 1, a: [true] }, at }).returning();
+    const inserted = await db
+      .insert(notes)
+      .values({ body: "a", stars: 3, meta: { z: 1, a: [true] }, at })
+      .returning();
     same(inserted, [{ id: 1, body: "a", stars: 3, meta: { a: [true], z: 1 }, at }]);
     const [, found] = await db.batch([
       db.insert(notes).values({ body: "b" }),
@@ -176,8 +211,14 @@ const checks = {
         await tx.transaction(async (nested) => nested.update(notes).set({ stars: 8 }).where(eq(notes.body, "kept")));
       });
       const rows = await db.select({ body: notes.body, stars: notes.stars }).from(notes).orderBy(notes.id);
-      same(rows.filter((row) => row.stars === 8), [{ body: "kept", stars: 8 }]);
-      same(rows.some((row) => row.body === "never"), false);
+      same(
+        rows.filter((row) => row.stars === 8),
+        [{ body: "kept", stars: 8 }],
+      );
+      same(
+        rows.some((row) => row.body === "never"),
+        false,
+      );
     } finally {
       await pool.end();
     }
@@ -199,7 +240,11 @@ const checks = {
         await tx.insertInto("kysely_people").values({ name: "Grace" }).execute();
         await tx.updateTable("kysely_people").set({ name: "Lovelace" }).where("name", "=", "Ada").execute();
       });
-      const updated = await sockets.updateTable("kysely_people").set({ name: "x" }).where("id", "=", 99).executeTakeFirst();
+      const updated = await sockets
+        .updateTable("kysely_people")
+        .set({ name: "x" })
+        .where("id", "=", 99)
+        .executeTakeFirst();
       same(Number(updated.numUpdatedRows), 0);
     } finally {
       await sockets.destroy();
@@ -217,7 +262,10 @@ const checks = {
       const cup = await prisma.item.create({
         data: { name: "Cup", price: "12.50", tags: ["a,b", ""], meta: { k: [1] }, seen: 9007199254740993n },
       });
-      same([cup.id, cup.price.toFixed(2), cup.tags, cup.meta, cup.seen], [1, "12.50", ["a,b", ""], { k: [1] }, 9007199254740993n]);
+      same(
+        [cup.id, cup.price.toFixed(2), cup.tags, cup.meta, cup.seen],
+        [1, "12.50", ["a,b", ""], { k: [1] }, 9007199254740993n],
+      );
       await fails(prisma.item.create({ data: { name: "Cup", price: 1 } }), { code: "P2002" });
       await prisma.$transaction(async (tx) => {
         await tx.item.create({ data: { name: "Plate", price: 3 } });
@@ -232,7 +280,9 @@ const checks = {
       );
       const names = await prisma.item.findMany({ where: { tags: { isEmpty: true } }, select: { name: true } });
       same(names, [{ name: "Plate" }]);
-      same(await prisma.$queryRaw`select count(*)::int as n from prisma_items where seen > ${9007199254740993n}`, [{ n: 1 }]);
+      same(await prisma.$queryRaw`select count(*)::int as n from prisma_items where seen > ${9007199254740993n}`, [
+        { n: 1 },
+      ]);
     } finally {
       await prisma.$disconnect();
     }
@@ -241,8 +291,13 @@ const checks = {
     const prisma = new PrismaClient({ adapter: new PrismaNeonHttp(url, {}) });
     try {
       same(await prisma.item.count(), 2);
-      const bowl = await prisma.item.create({ data: { name: "Bowl", price: "7.25", tags: ["x"], meta: [null, { a: "ä" }] } });
-      same([bowl.price.toString(), bowl.tags, bowl.meta, bowl.at instanceof Date], ["7.25", ["x"], [null, { a: "ä" }], true]);
+      const bowl = await prisma.item.create({
+        data: { name: "Bowl", price: "7.25", tags: ["x"], meta: [null, { a: "ä" }] },
+      });
+      same(
+        [bowl.price.toString(), bowl.tags, bowl.meta, bowl.at instanceof Date],
+        ["7.25", ["x"], [null, { a: "ä" }], true],
+      );
       // This adapter hands the error of the HTTP client on as it is.
       await fails(prisma.item.create({ data: { name: "Bowl", price: 1 } }), { code: "23505" });
       const found = await prisma.item.findFirst({ where: { price: { gt: "7" }, name: { contains: "owl" } } });

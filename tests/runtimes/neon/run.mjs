@@ -28,7 +28,12 @@ function generate(runtime) {
   execFileSync(process.execPath, [require.resolve("prisma/build/index.js"), "generate", "--schema", schema], {
     cwd: work,
     stdio: ["ignore", "ignore", "inherit"],
-    env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, CHECKPOINT_DISABLE: "1", PRISMA_HIDE_UPDATE_MESSAGE: "1" },
+    env: {
+      ...process.env,
+      PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
+      CHECKPOINT_DISABLE: "1",
+      PRISMA_HIDE_UPDATE_MESSAGE: "1",
+    },
   });
   return join(output, "client.ts");
 }
@@ -74,7 +79,9 @@ async function inWorkerd() {
     name: "wasm",
     setup(build) {
       // Workers import a module under its name with a query.
-      build.onResolve({ filter: /\.wasm(\?module)?$/ }, (found) => ({ path: join(found.resolveDir, found.path.replace("?module", "")) }));
+      build.onResolve({ filter: /\.wasm(\?module)?$/ }, (found) => ({
+        path: join(found.resolveDir, found.path.replace("?module", "")),
+      }));
     },
   };
   const out = await bundle("worker.mjs", source, {
@@ -86,12 +93,17 @@ async function inWorkerd() {
   const names = readdirSync(out).sort((a, b) => Number(b === "worker.mjs") - Number(a === "worker.mjs"));
   const modules = Object.fromEntries(names.map((name) => [name, readFileSync(join(out, name))]));
   const bindings = { ENDPOINT: endpoint.host, URL: url };
-  return withWorkerd(modules, bindings, async (address) => {
-    const response = await fetch(address);
-    const text = await response.text();
-    if (response.status !== 200) throw new Error(`the Worker answered ${response.status}: ${text.slice(0, 2000)}`);
-    return JSON.parse(text);
-  }, ["nodejs_compat"]);
+  return withWorkerd(
+    modules,
+    bindings,
+    async (address) => {
+      const response = await fetch(address);
+      const text = await response.text();
+      if (response.status !== 200) throw new Error(`the Worker answered ${response.status}: ${text.slice(0, 2000)}`);
+      return JSON.parse(text);
+    },
+    ["nodejs_compat"],
+  );
 }
 
 let ok = false;
