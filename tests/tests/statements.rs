@@ -285,3 +285,71 @@ async fn a_name_that_a_request_takes_from_the_gateway_gives_nobody_its_rows() {
     run(&stack, "select steal()").await;
     assert_eq!(rows(&stack, query).await, json!([{"answer": "right"}]));
 }
+
+#[tokio::test]
+async fn state_that_a_prepared_statement_leaves_is_gone_whatever_its_tag_says() {
+    let stack = Stack::start("pool_size = 1").await;
+    run(&stack, "create sequence counted").await;
+    run(&stack, "create table numbered (id serial, a int4)").await;
+    let as_function = |name: &str, body: &str| {
+        format!("create function {name}() returns int4 language plpgsql as $$ begin {body}; return 1; end $$")
+    };
+    for (name, body) in [
+        ("leave_setting", "set work_mem = '77MB'"),
+        ("leave_temporary", "create temp table left_behind (a int4)"),
+        ("leave_channel", "execute 'listen left_channel'"),
+        ("leave_cursor", "execute 'declare left_cursor cursor with hold for select 1'"),
+        ("leave_role", "set role pg_monitor"),
+        ("leave_timeout", "set statement_timeout = '500ms'"),
+    ] {
+        run(&stack, &as_function(name, body)).await;
+    }
+    let superuser = onetrip_tests::postgres();
+    let owner = onetrip_tests::Database {
+        name: "postgres".into(),
+        password: superuser.password().into(),
+        address: stack.database.address,
+    };
+    owner
+        .connect()
+        .await
+        .batch_execute(&format!("grant pg_monitor to {}", stack.database.name))
+        .await
+        .unwrap();
+    let locks =
+        "select count(*)::int4 as left from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()";
+    let cases = [
+        ("select leave_setting()", "select (current_setting('work_mem') <> '4MB')::int4 as left"),
+        (
+            "select set_config('work_mem', '66MB', false)",
+            "select (current_setting('work_mem') <> '4MB')::int4 as left",
+        ),
+        ("select leave_temporary()", "select (to_regclass('left_behind') is not null)::int4 as left"),
+        ("select leave_channel()", "select count(*)::int4 as left from pg_listening_channels()"),
+        ("select leave_cursor()", "select count(*)::int4 as left from pg_cursors where is_holdable"),
+        ("select leave_role()", "select (current_user <> session_user)::int4 as left"),
+        ("select leave_timeout()", "select (current_setting('statement_timeout') <> '0')::int4 as left"),
+        ("select 1 from pg_advisory_lock(11)", locks),
+        ("select 1 from pg_advisory_lock_shared(12), pg_advisory_lock(13)", locks),
+    ];
+    // The second and the third time nothing is parsed.
+    for time in 0..3 {
+        for (leave, look) in cases {
+            run(&stack, leave).await;
+            assert_eq!(
+                rows(&stack, json!({ "sql": look })).await,
+                json!([{"left": 0}]),
+                "{leave}, time {time}"
+            );
+        }
+        for (count, ask) in [
+            ("select nextval('counted')", "select currval('counted')"),
+            ("insert into numbered (a) values (1)", "select lastval()"),
+        ] {
+            run(&stack, count).await;
+            let answer = stack.pipeline(&json!({ "sql": ask })).await.json();
+            assert_eq!(answer["error"]["code"], "55000", "{count}, time {time}: {answer}");
+        }
+    }
+    assert_eq!(stack.proxy.connections().len(), 1, "and none of it costs the connection");
+}
