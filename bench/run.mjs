@@ -7,6 +7,9 @@
 //   gateway  whole queries through the endpoint, PostgreSQL behind it
 //   neon     profile 1 beside profile 2, and a batch against the same statements one after another
 //   pgbouncer  the endpoint against PgBouncer, with the same PostgreSQL behind both; needs Debian's packages
+//   rust-size  what a client adds to a Rust Worker
+//   rust-rows  bytes of an answer to Rust structs, in wasm
+//   rust-cold  first query of a fresh Rust Worker, 20 ms away
 //
 // Without a name all of them run. The package must be built (node pkg/scripts/build.mjs). What the figures mean and what
 // they were is in docs/bench.md. Results in full go to target/bench-results.
@@ -16,12 +19,15 @@ import { cpus, loadavg } from "node:os";
 import path from "node:path";
 import * as cold from "./lib/cold.mjs";
 import * as encode from "./lib/encode.mjs";
+import * as coldRust from "./lib/cold-rust.mjs";
 import * as gateway from "./lib/gateway.mjs";
 import * as neon from "./lib/neon.mjs";
 import * as pgbouncer from "./lib/pgbouncer.mjs";
 import { peerVersion, target, workerdVersion } from "./lib/host.mjs";
 import * as report from "./lib/report.mjs";
 import * as rows from "./lib/rows.mjs";
+import * as rowsRust from "./lib/rows-rust.mjs";
+import * as sizeRust from "./lib/size-rust.mjs";
 import * as size from "./lib/size.mjs";
 
 const progress = (entry) =>
@@ -37,6 +43,9 @@ const benchmarks = {
   cold: (options) => cold.measure({ ...options, log: progress }),
   size: () => size.measure(),
   encode: () => encode.measure(),
+  "rust-size": () => sizeRust.measure(),
+  "rust-rows": (options) => rowsRust.measure({ ...options, log: progress }),
+  "rust-cold": (options) => coldRust.measure({ ...options, log: progress }),
   gateway: (options) => gateway.measure({ ...options, log: progress }),
   neon: (options) => neon.measure({ ...options, log: progress }),
   pgbouncer: (options) => pgbouncer.measure({ ...options, log: progress }),
@@ -66,5 +75,5 @@ for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
   const directory = path.join(target, "bench-results");
   await mkdir(directory, { recursive: true });
   await writeFile(path.join(directory, `${name}.json`), JSON.stringify(results, null, 1));
-  console.log(`## ${name} (load of the machine ${before} before, ${load()} after)\n\n${report[name](results)}\n`);
+  console.log(`## ${name} (load of the machine ${before} before, ${load()} after)\n\n${report[name.replace(/-./, (part) => part[1].toUpperCase())](results)}\n`);
 }

@@ -181,7 +181,7 @@ impl Client {
         Ok(self.one(sql, parameters).await?.into_rows())
     }
 
-    /// Runs a statement and gives its rows as tuples or structs: see [`FromRow`].
+    /// Runs a statement and gives its rows as tuples or structs: see [`FromRow`](trait@crate::FromRow).
     ///
     /// # Errors
     /// As [`query`](Client::query), and [`Kind::Decode`] for a row that is none of `T`.

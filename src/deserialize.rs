@@ -19,7 +19,7 @@ impl Row {
     /// as the types of `uuid` and `chrono` with their serde support. An array is a sequence, bytea is bytes. json
     /// and jsonb are read through with the feature `with-serde_json-1`, and are their text for a `String` and without it.
     ///
-    /// [`FromRow`](crate::FromRow) is smaller and faster, and reads every type of `FromSql`.
+    /// [`FromRow`](trait@crate::FromRow) is smaller and faster, and reads every type of `FromSql`.
     ///
     /// # Errors
     /// [`Kind::Decode`] as [`try_get`](Row::try_get): the text names the column, its type and what was expected.

@@ -46,7 +46,7 @@ pub trait FromRow<'a>: Sized {
     /// Reads the row.
     ///
     /// # Errors
-    /// See [the trait](FromRow).
+    /// See [the trait](trait@crate::FromRow).
     fn from_row(row: &'a Row) -> Result<Self, Error>;
 }
 

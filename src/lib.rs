@@ -61,7 +61,7 @@
 //!
 //! # Results
 //!
-//! Results come in PostgreSQL's binary format and are read by `FromSql`: one value by [`Row::get`], a row by [`FromRow`] or
+//! Results come in PostgreSQL's binary format and are read by `FromSql`: one value by [`Row::get`], a row by [`FromRow`](trait@crate::FromRow) or
 //! by serde. An enum or a type of an extension has another OID in each database, so its [`Column::type_`] is `unknown`; where
 //! its binary form is text (enums, citext) it reads as `&str`, `String` and as a derived enum, in one round trip, and so
 //! does an array of it. A composite reads once the client has [looked its type up](Client::look_up_types). `numeric` reads

@@ -5,7 +5,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { COMPATIBILITY_DATE, root } from "./host.mjs";
 
@@ -62,7 +62,7 @@ function buildWorker(name) {
 
 /** Milliseconds from the first request of a new workerd to the end of its answer. */
 async function firstQuery(modules, url, certificate) {
-  const list = modules.map(({ file, kind, path }) => `(name = "${file}", ${kind} = embed "${path}")`).join(", ");
+  const list = modules.map(({ file, kind, path }) => `(name = "${file}", ${kind} = embed "${relative(folder, path)}")`).join(", ");
   const path = join(folder, "config.capnp");
   writeFileSync(
     path,

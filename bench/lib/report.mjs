@@ -144,3 +144,38 @@ export function pgbouncer(results) {
     `Memory: PgBouncer ${mib(idle.idleAtStart.pgbouncer)} and onetrip ${mib(idle.idleAtStart.onetrip)} at start, onetrip ${mib(idle.memory)} with ${idle.clients} idle clients (${idle.failures} failures)`,
   ].join("\n\n");
 }
+
+const kilobytes = (bytes) => (bytes / 1000).toFixed(1);
+
+export function rustSize(results) {
+  const [empty] = results;
+  const onetrip = results.find(({ candidate }) => candidate === "onetrip");
+  const lines = results.map((entry) => [
+    entry.candidate,
+    ...["raw", "gzip", "brotli"].map((name) => kilobytes(entry[name])),
+    ...["Raw", "Gzip", "Brotli"].map((name) =>
+      entry === empty ? "" : `${kilobytes(entry[`added${name}`])} (${ratio(entry[`added${name}`] / onetrip[`added${name}`])})`,
+    ),
+  ]);
+  return table(["KB", "raw", "gzip", "brotli", "added, raw", "added, gzip", "added, brotli"], lines);
+}
+
+export function rustRows(results) {
+  const lines = results.map(({ profile, rows, frames, json, ratio: times }) => [
+    `${rows}, ${profile === "speed" ? "opt-level 3" : "opt-level z"}`,
+    figure(frames),
+    figure(json),
+    ratio(times),
+  ]);
+  return table(["ns per row", "onetrip", "serde_json", "times"], lines);
+}
+
+export function rustCold(results) {
+  const [onetrip] = results;
+  const lines = results.map(({ candidate, median, low, high }) => [
+    candidate,
+    `${median.toFixed(0)} (${low.toFixed(0)} – ${high.toFixed(0)})`,
+    ratio(median / onetrip.median),
+  ]);
+  return table(["first query", "ms, median (quartiles)", "against onetrip"], lines);
+}

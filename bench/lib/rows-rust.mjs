@@ -1,13 +1,13 @@
 // Nanoseconds per row into a Rust struct, in wasm in this Node: onetrip's frames against the JSON of profile 2.
 
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createRequire } from "node:module";
 import { root } from "./host.mjs";
 
 const target = join(root, "target/bench-workers");
 
-function load(profile) {
+async function load(profile) {
   const run = (program, args) => execFileSync(program, args, { stdio: ["ignore", "ignore", "inherit"] });
   const cargo = ["build", "--quiet", "--profile", profile, "--locked", "--target", "wasm32-unknown-unknown"];
   run("cargo", [
@@ -16,14 +16,16 @@ function load(profile) {
   ]);
   const out = join(target, "out", `rows-${profile}`);
   const raw = join(target, "wasm32-unknown-unknown", profile, "worker_rows.wasm");
-  run(join(root, "target/tools/bin/wasm-bindgen"), ["--target", "nodejs", "--out-dir", out, "--out-name", "rows", raw]);
-  return createRequire(import.meta.url)(join(out, "rows.js"));
+  run(join(root, "target/tools/bin/wasm-bindgen"), ["--target", "web", "--out-dir", out, "--out-name", "rows", raw]);
+  const wasm = await import(join(out, "rows.js"));
+  wasm.initSync({ module: readFileSync(join(out, "rows_bg.wasm")) });
+  return wasm;
 }
 
 export async function measure({ rounds = 31, log = () => {} } = {}) {
   const report = [];
   for (const profile of ["release", "speed"]) {
-    const wasm = load(profile);
+    const wasm = await load(profile);
     for (const rows of [1, 100, 10_000]) {
       wasm.prepare(rows);
       if (wasm.frames(1) !== wasm.json(1)) throw new Error("the two do not read the same");

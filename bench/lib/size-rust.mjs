@@ -12,7 +12,7 @@ const target = join(root, "target/bench-workers");
 /** Builds one Worker and gives the path of its wasm after wasm-opt. */
 export function build(name) {
   const run = (program, args) => execFileSync(program, args, { stdio: ["ignore", "ignore", "inherit"] });
-  const manifest = join(root, "bench/workers/Cargo.toml");
+  const manifest = join(root, "bench/workers", name, "Cargo.toml");
   const cargo = ["build", "--quiet", "--release", "--locked", "--target", "wasm32-unknown-unknown"];
   run("cargo", [...cargo, "--manifest-path", manifest, "--target-dir", target, "--package", `worker-${name}`]);
   const out = join(target, "out", name);

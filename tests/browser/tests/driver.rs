@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use onetrip::{Client, Kind, Outcome};
+use onetrip::{Client, FromRow, Kind, Outcome};
 use wasm_bindgen_test::{console_log, wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
@@ -78,4 +78,47 @@ async fn an_answer_over_the_limit_is_refused_and_the_next_query_works() {
     assert!(error.to_string().contains("100000 bytes"), "{error}");
     let one: i32 = small.query_one("select 1", &[]).await.unwrap().get(0);
     assert_eq!(one, 1);
+}
+
+#[derive(FromRow)]
+struct Numbered<'a> {
+    id: i32,
+    body: &'a str,
+}
+
+#[wasm_bindgen_test]
+async fn rows_arrive_as_a_stream_and_dropping_it_aborts_the_request() {
+    let client = client();
+    let sql = "select id, repeat('x', 1000) as body from generate_series(1, $1) id";
+    let mut rows = client.query_raw(sql, [3_000i32]).await.unwrap();
+    let mut expected = 0;
+    while let Some(row) = rows.next().await {
+        expected += 1;
+        let row = row.unwrap();
+        let Numbered { id, body } = Numbered::from_row(&row).unwrap();
+        assert_eq!((id, body.len()), (expected, 1000));
+    }
+    assert_eq!((expected, rows.row_count()), (3_000, Some(3_000)));
+
+    // A terabyte, if somebody took it.
+    let mut endless = client.query_raw(sql, [i32::MAX]).await.unwrap();
+    endless.next().await.unwrap().unwrap();
+    drop(endless);
+    let metrics = client.metrics();
+    assert_eq!((metrics.calls, metrics.cancelled), (1, 1));
+    assert!(metrics.bytes_received < 64 << 20, "{} bytes", metrics.bytes_received);
+}
+
+#[wasm_bindgen_test]
+async fn a_transaction_runs_as_it_was_asked_to() {
+    let (level, read_only) = client()
+        .transaction()
+        .isolation_level(onetrip::IsolationLevel::Serializable)
+        .read_only(true)
+        .query_one("select current_setting('transaction_isolation')", &[])
+        .query_one("select current_setting('transaction_read_only')", &[])
+        .commit()
+        .await
+        .unwrap();
+    assert_eq!((level.get(0), read_only.get(0)), ("serializable", "on"));
 }
