@@ -60,31 +60,42 @@ function buildWorker(name) {
   return files.map((file) => ({ file, kind: file.endsWith(".wasm") ? "wasm" : "esModule", path: join(out, file) }));
 }
 
-/** Milliseconds from the first request of a new workerd to the end of its answer. */
-async function firstQuery(modules, url, certificate) {
+/**
+ * Milliseconds from the first request of a new isolate to the end of its answer. `isRunning`: another isolate of the same
+ * Worker has asked before, so the runtime may have a connection to the endpoint; otherwise workerd is new, too.
+ */
+async function firstQuery(modules, url, certificate, isRunning) {
   const list = modules.map(({ file, kind, path }) => `(name = "${file}", ${kind} = embed "${relative(folder, path)}")`).join(", ");
   const path = join(folder, "config.capnp");
+  const worker = `(compatibilityDate = "${COMPATIBILITY_DATE}", modules = [${list}],
+    bindings = [(name = "DATABASE_URL", text = ${JSON.stringify(url)})])`;
   writeFileSync(
     path,
     `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (services = [
-  (name = "main", worker = (compatibilityDate = "${COMPATIBILITY_DATE}", modules = [${list}],
-    bindings = [(name = "DATABASE_URL", text = ${JSON.stringify(url)})])),
+  (name = "main", worker = ${worker}),
+  (name = "other", worker = ${worker}),
   (name = "internet", network = (allow = ["public", "private"],
     tlsOptions = (trustedCertificates = [${JSON.stringify(certificate)}]))),
-], sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")]);`,
+], sockets = [
+  (name = "main", address = "127.0.0.1:0", http = (), service = "main"),
+  (name = "other", address = "127.0.0.1:0", http = (), service = "other"),
+]);`,
   );
   const child = spawn(workerd, ["serve", "--control-fd=3", path], { stdio: ["ignore", "inherit", "inherit", "pipe"] });
   try {
-    const port = await new Promise((resolve, reject) => {
+    const ports = await new Promise((resolve, reject) => {
+      let lines = "";
       child.once("exit", (code) => reject(new Error(`workerd ended with ${code}`)));
-      child.stdio[3].on("data", (lines) => {
-        const found = /"event":"listen".*"port":(\d+)/.exec(String(lines));
-        if (found) resolve(found[1]);
+      child.stdio[3].on("data", (chunk) => {
+        lines += chunk;
+        const found = [...lines.matchAll(/"event":"listen","socket":"(\w+)","port":(\d+)/g)];
+        if (found.length === 2) resolve(Object.fromEntries(found.map(([, name, port]) => [name, port])));
       });
     });
+    if (isRunning) await (await fetch(`http://127.0.0.1:${ports.other}/`)).text();
     const start = performance.now();
-    const answer = await fetch(`http://127.0.0.1:${port}/`);
+    const answer = await fetch(`http://127.0.0.1:${ports.main}/`);
     const text = await answer.text();
     const milliseconds = performance.now() - start;
     if (!text.includes("1: lamp")) throw new Error(`the Worker answered ${answer.status}: ${text}`);
@@ -131,10 +142,16 @@ export async function measure({ rounds = 15, log = () => {} } = {}) {
     const candidates = [
       { candidate: "onetrip", url: `https://${credentials}:${toEndpoint}/${database}` },
       { candidate: "tokio-postgres", url: `postgresql://${credentials}:${toPostgres}/${database}?sslmode=require` },
-    ].map((entry) => ({ ...entry, modules: buildWorker(entry.candidate), samples: [] }));
+    ].flatMap(({ candidate, url }) => {
+      const modules = buildWorker(candidate);
+      return [false, true].map((isRunning) => {
+        const name = `${candidate}, ${isRunning ? "new isolate" : "new workerd"}`;
+        return { candidate: name, url, modules, isRunning, samples: [] };
+      });
+    });
     for (let round = -1; round < rounds; round++) {
-      for (const { candidate, url, modules, samples } of round % 2 === 0 ? candidates : [...candidates].reverse()) {
-        const milliseconds = await firstQuery(modules, url, trusted);
+      for (const { candidate, url, modules, isRunning, samples } of round % 2 === 0 ? candidates : [...candidates].reverse()) {
+        const milliseconds = await firstQuery(modules, url, trusted, isRunning);
         // The first one warms the endpoint's connection to PostgreSQL and the disk.
         if (round >= 0) samples.push(milliseconds);
         log({ runtime: "workerd", workload: `first query ${milliseconds.toFixed(0)} ms`, candidate });
