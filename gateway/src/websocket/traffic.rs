@@ -174,4 +174,31 @@ mod tests {
         traffic.client_sent(b"Q\0\0").unwrap();
         assert_eq!(traffic.at_rest(), None, "the client is in the middle of a frame");
     }
+
+    #[test]
+    fn random_bytes_are_passed_or_refused_and_never_lost() {
+        let mut random = 17u64;
+        for _ in 0..20_000 {
+            let (mut traffic, mut given, mut passed) = (Traffic::new(), 0, 0);
+            for _ in 0..4 {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let word = random.to_be_bytes();
+                let bytes = if random.is_multiple_of(3) {
+                    [QUERY, &word[..2]].concat()
+                } else {
+                    [b"S\0\0\0\x04", &word[..3]].concat()
+                };
+                given += bytes.len();
+                match traffic.client_sent(&bytes) {
+                    Ok(taken) if !taken.terminated => passed += taken.bytes.len(),
+                    _ => break,
+                }
+                assert!(given - passed < 5, "more than a header is held");
+                traffic.server_sent(&word);
+                let _ = (traffic.at_rest(), traffic.is_busy());
+            }
+        }
+    }
 }
