@@ -2,6 +2,7 @@
 
 mod connection;
 mod reload;
+mod repoll;
 mod shared;
 mod tls;
 
@@ -22,6 +23,7 @@ use crate::http::{Door, Peer};
 use crate::pool::Database;
 use connection::serve;
 pub use reload::Reloader;
+use repoll::repolled;
 pub(crate) use shared::{InFlight, Phase, Served, Shared};
 
 /// How long connections get to send what is written when all requests are answered.
@@ -185,7 +187,12 @@ impl Doors {
         match accepted {
             Ok((stream, peer)) => {
                 let from = Peer { address: peer.ip(), door };
-                self.connections.spawn(serve(stream, from, self.shared.clone(), self.stop.subscribe()));
+                self.connections.spawn(repolled(serve(
+                    stream,
+                    from,
+                    self.shared.clone(),
+                    self.stop.subscribe(),
+                )));
                 while self.connections.try_join_next().is_some() {}
             }
             Err(error) => {
