@@ -118,7 +118,9 @@ export async function measure({ rounds = 15, log = () => {} } = {}) {
     { stdio: "ignore" },
   );
   execFileSync("chmod", ["644", key]);
-  execFileSync("cargo", ["build", "--quiet", "--locked", "--package", "onetrip-tests", "--bin", "stack"], { cwd: root });
+  execFileSync("cargo", ["build", "--quiet", "--locked", "--package", "onetrip-tests", "--bin", "stack"], {
+    cwd: root,
+  });
   const script = "create table products (id int4 primary key, name text); insert into products values (1, 'lamp')";
   const settings = `[tls]\ncertificate = "${certificate}"\nkey = "${key}"`;
   const stack = spawn(

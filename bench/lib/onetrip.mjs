@@ -31,7 +31,12 @@ function clientAlone(kind, options) {
 }
 
 const statements = [
-  { text: "", mapping: { int8: "string", numeric: "string", timestamps: "date", json: "parsed" }, arrayRows: false, commandTag: false },
+  {
+    text: "",
+    mapping: { int8: "string", numeric: "string", timestamps: "date", json: "parsed" },
+    arrayRows: false,
+    commandTag: false,
+  },
 ];
 
 /** The decoder alone: from the bytes of an answer to its rows, without a request. */

@@ -86,6 +86,7 @@ async function startEndpoint(postgres) {
 url = "postgresql://127.0.0.1:${postgres.port}/postgres?sslmode=disable"
 pool_size = ${SERVER_CONNECTIONS}
 pool_timeout = "2m"
+queue_size = 20000
 `,
   );
   const program = path.join(target, "release/onetrip");
@@ -160,7 +161,7 @@ async function sessions(postgres) {
   return Number((await run("psql", args, env)).trim().split("|")[1]);
 }
 
-export async function measure({ rounds = 5, log = () => {}, seconds = 4 } = {}) {
+export async function measure({ rounds = 5, log = () => {}, seconds = 3 } = {}) {
   const absent = missing();
   if (absent !== undefined) throw new Error(absent);
   build("--package", "onetrip-bench", "--bin", "load");

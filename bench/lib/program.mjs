@@ -29,7 +29,7 @@ export async function start(program, args, stream, pattern, options = {}) {
 /** Builds the endpoint as it is released, and an embedded PostgreSQL. */
 export function build(...more) {
   const cargo = (...args) => execFileSync("cargo", args, { cwd: root, stdio: "inherit" });
-  cargo("build", "--quiet", "--release", "--package", "onetrip-gateway", ...more);
+  cargo("build", "--quiet", "--release", "--package", "onetrip-gateway", "--bin", "onetrip", ...more);
   cargo("build", "--quiet", "--package", "onetrip-embedded-postgres", "--example", "run");
 }
 
