@@ -60,6 +60,7 @@ pub fn build_rust(scenarios: Scenarios) -> Result<Bundle, Failure> {
         "worker/src",
         "worker/Cargo.toml",
         "src",
+        "crates/derive",
         "crates/wire",
         "tests/scenarios",
         "Cargo.toml",
