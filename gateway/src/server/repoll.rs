@@ -94,7 +94,7 @@ mod tests {
                 polls += 1;
                 if polls <= wakes {
                     context.waker().wake_by_ref();
-                    context.waker().clone().wake();
+                    context.waker().wake_by_ref();
                 }
                 if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
             });
