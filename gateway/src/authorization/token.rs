@@ -135,3 +135,88 @@ pub(super) fn verify(token: &str, key: &Key, config: &JwtConfig) -> Result<Claim
     let json = json.filter(|_| values.claims.is_object()).ok_or(MALFORMED)?;
     Ok(Claims { json, values: values.claims })
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use ring::rand::SystemRandom;
+    use ring::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn config() -> JwtConfig {
+        let text = "[databases.app]\nurl = 'postgresql://127.0.0.1/app?sslmode=disable'\n\
+                    [databases.app.jwt]\njwks_url = 'http://127.0.0.1/keys'\n\
+                    roles = ['ada:secret']";
+        let config = Config::from_toml(text).unwrap();
+        config.databases["app"].jwt.clone().unwrap()
+    }
+
+    fn elliptic(algorithm: &'static EcdsaSigningAlgorithm, curve: &str) -> (Value, EncodingKey) {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap();
+        // Behind a byte that says that both coordinates follow.
+        let point = &pair.public_key().as_ref()[1..];
+        let (x, y) = point.split_at(point.len() / 2);
+        let [x, y] = [x, y].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate));
+        (json!({ "kty": "EC", "crv": curve, "x": x, "y": y }), EncodingKey::from_ec_der(pkcs8.as_ref()))
+    }
+
+    fn edwards() -> (Value, EncodingKey) {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        (json!({ "kty": "OKP", "crv": "Ed25519", "x": x }), EncodingKey::from_ed_der(pkcs8.as_ref()))
+    }
+
+    #[test]
+    fn each_kind_of_key_verifies_its_own_tokens_and_no_others() {
+        let claims = json!({ "sub": "ada", "exp": 4_000_000_000_u64 });
+        let kinds = [
+            (Algorithm::ES256, elliptic(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256")),
+            (Algorithm::ES384, elliptic(&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384")),
+            (Algorithm::EdDSA, edwards()),
+        ];
+        let config = config();
+        for (signed, (_, signing)) in &kinds {
+            let token = encode(&Header::new(*signed), &claims, signing).unwrap();
+            for (verified, (public, _)) in &kinds {
+                let key = Key::read(public, false).unwrap();
+                let verdict = verify(&token, &key, &config).map(|claims| claims.text("sub"));
+                if signed == verified {
+                    assert_eq!(verdict, Ok(Some("ada".to_owned())), "{signed:?}");
+                } else {
+                    assert!(
+                        verdict.unwrap_err().contains("algorithm"),
+                        "{signed:?} by a key of {verified:?}"
+                    );
+                }
+            }
+            let (other, _) = match signed {
+                Algorithm::EdDSA => edwards(),
+                Algorithm::ES256 => elliptic(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256"),
+                _ => elliptic(&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384"),
+            };
+            let verdict = verify(&token, &Key::read(&other, false).unwrap(), &config).map(|_| ());
+            assert!(verdict.unwrap_err().contains("not signed by this key"), "{signed:?}");
+        }
+    }
+
+    #[test]
+    fn keys_for_other_uses_and_shared_secrets_from_strangers_are_no_keys() {
+        let (mut key, _) = edwards();
+        key["use"] = "enc".into();
+        assert!(Key::read(&key, false).is_none());
+        key["use"] = "sig".into();
+        assert!(Key::read(&key, false).is_some());
+        let secret = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32]), "alg": "HS256" });
+        assert!(Key::read(&secret, false).is_none());
+        assert!(Key::read(&secret, true).is_some());
+    }
+}
