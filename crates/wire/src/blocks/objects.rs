@@ -12,6 +12,9 @@ use super::{Column, Span};
 /// Fewer objects are parsed faster than their keys are looked up.
 const ROWS_AT_LEAST: usize = 8;
 const KEYS_AT_MOST: usize = 64;
+/// Reading objects apart costs by their bytes and gains by their members that are no objects or arrays. Over so many bytes
+/// for each of these it does not pay.
+const BYTES_PER_MEMBER: usize = 128;
 /// How deep objects in objects are taken apart; a reader recurses as deep.
 const DEPTH_AT_MOST: usize = 4;
 
@@ -23,10 +26,6 @@ pub(super) fn write(column: &Column<'_>, output: &mut Output<'_>, depth: usize) 
     }
     let mut objects = Objects::read(column)?;
     let width = objects.members.len();
-    // What is compound itself is parsed in any case; apart it must not cost more than together.
-    if objects.members.iter().filter(|member| !member.others).count() * 2 < width {
-        return None;
-    }
     column::nulls(column.iter().map(|value| value.is_none_or(|text| text == b"null")), output.columns);
     column::length(output.columns, objects.keys.len());
     output.columns.extend_from_slice(&objects.keys);
@@ -82,7 +81,10 @@ struct Member {
 impl Objects {
     fn read(column: &Column<'_>) -> Option<Objects> {
         let first = column.iter().flatten().find(|text| *text != b"null")?;
-        let keys = keys(first)?;
+        let (keys, simple) = keys(first)?;
+        if first.len() > simple * BYTES_PER_MEMBER {
+            return None;
+        }
         let mut members = vec![Member::default(); keys.len()];
         let mut spans = Vec::with_capacity(column.rows() * keys.len());
         for span in column.spans() {
@@ -109,12 +111,12 @@ impl Objects {
     }
 }
 
-/// The keys of an object as they are written, in quotes. `None`: it is none, has no key, too many, one with an escape or
+/// The keys of an object as they are written, in quotes, and how many of its values are simple. `None`: it is none, has no key, too many, one with an escape or
 /// one twice.
-fn keys(text: &[u8]) -> Option<Vec<&[u8]>> {
+fn keys(text: &[u8]) -> Option<(Vec<&[u8]>, usize)> {
     let mut scanner = Scanner { text, at: 0 };
     scanner.expect(b'{')?;
-    let mut keys = Vec::new();
+    let (mut keys, mut simple) = (Vec::new(), 0);
     loop {
         scanner.space();
         let (start, escaped) = (scanner.at, scanner.string()?);
@@ -125,11 +127,13 @@ fn keys(text: &[u8]) -> Option<Vec<&[u8]>> {
         }
         keys.push(key);
         scanner.expect(b':')?;
-        scanner.value(&mut Member::default(), 0)?;
+        let mut member = Member::default();
+        scanner.value(&mut member, 0)?;
+        simple += usize::from(!member.others);
         scanner.space();
         match scanner.next()? {
             b',' => {}
-            b'}' => return Some(keys),
+            b'}' => return Some((keys, simple)),
             _ => return None,
         }
     }
