@@ -10,6 +10,7 @@ mod problem;
 mod record;
 mod route;
 mod sql;
+mod stream;
 
 use std::convert::Infallible;
 use std::net::IpAddr;

@@ -2,31 +2,27 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use onetrip_wire::problem::Code;
 use onetrip_wire::representation::Representation;
-use tokio::sync::mpsc::Sender;
 
 use super::Peer;
-use super::body::{self, Answer, Piece};
-use super::compression::{self, Compressor};
+use super::body::{self, Answer};
+use super::compression;
 use super::execution::{self, Caller, within};
-use super::record::{Ending, Record};
+use super::record::Record;
+use super::stream::{self, Outlet};
 use crate::authorization::{self, Authorized, Claims};
 use crate::codec::{Format, Pipeline};
-use crate::config::{Coding, Compression, Config};
+use crate::config::{Coding, Config};
 use crate::credentials::Credentials;
 use crate::failure::Failure;
 use crate::pool::{Database, Timing};
-use crate::postgres::{Broken, Exchange, Part};
+use crate::postgres::{Exchange, Part};
 use crate::server::{Served, Shared};
-
-/// Parts of an answer that wait for the client: with the one in work about 256 KiB.
-pub(super) const PARTS_WAITING: usize = 3;
 
 pub(super) async fn answer(
     shared: &Shared,
@@ -131,98 +127,33 @@ async fn execute(
     let (answer, coded) = match first {
         Part::Last(bytes) => {
             record.summary(exchange.summary());
-            let (bytes, coded) = compress_whole(bytes, coding, &config.compression).await;
-            (Answer::whole(bytes), coded)
+            stream::whole(bytes, coding, &config.compression).await
         }
         Part::More(first) => {
-            let mut compressor = coding.map(Compressor::new);
-            let first = compressed(first, compressor.as_mut(), false).await;
-            let (sender, receiver) = tokio::sync::mpsc::channel(PARTS_WAITING);
-            let (send_timeout, ending) = (config.limits.send_timeout, record.ending());
+            let (answer, mut outlet) = Outlet::open(first, coding, config.limits.send_timeout, record).await;
             tokio::spawn(async move {
-                let streamed =
-                    within(deadline, stream(&mut exchange, &sender, compressor, send_timeout)).await;
-                let streamed = streamed.unwrap_or(Err("its deadline passed"));
-                // Set once, here: the answer's end may be looked at as soon as the sender is gone.
-                let _ = ending.set(Ending { summary: exchange.summary(), cut: streamed.err() });
-                drop(sender);
+                let sent = within(deadline, send_rest(&mut exchange, &mut outlet)).await;
+                outlet.end(&exchange, sent);
             });
-            (Answer::streamed(first, receiver), coding)
+            (answer, coding)
         }
     };
     let mut response = Response::new(answer);
     let headers = response.headers_mut();
     let media_type = HeaderValue::from_static(pipeline.representation.media_type());
     headers.insert(header::CONTENT_TYPE, media_type);
-    say_coding(coded, &config.compression, headers);
+    stream::say_coding(coded, &config.compression, headers);
     execution::say_timing(&timing, execute, headers);
     Ok(response)
 }
 
-/// Says in which coding an answer is, and that it may be in others.
-pub(super) fn say_coding(coded: Option<Coding>, compression: &Compression, headers: &mut HeaderMap) {
-    if let Some(coding) = coded {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-    }
-    if !compression.codings.is_empty() {
-        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    }
-}
-
-/// Compresses an answer that is complete, where it becomes smaller by that.
-pub(super) async fn compress_whole(
-    bytes: Bytes,
-    coding: Option<Coding>,
-    compression: &Compression,
-) -> (Bytes, Option<Coding>) {
-    let Some(coding) = coding.filter(|_| bytes.len() >= compression.least_bytes) else {
-        return (bytes, None);
-    };
-    let smaller = compressed(bytes.clone(), Some(&mut Compressor::new(coding)), true).await;
-    if smaller.len() < bytes.len() { (smaller, Some(coding)) } else { (bytes, None) }
-}
-
-/// A part of an answer in its coding, so that a reader who has it can read all of it.
-pub(super) async fn compressed(bytes: Bytes, compressor: Option<&mut Compressor>, last: bool) -> Bytes {
-    let Some(compressor) = compressor else { return bytes };
-    for (index, slice) in bytes.chunks(compression::SLICE_BYTES).enumerate() {
-        if index > 0 {
-            // A part with a large row in it must not keep others from this thread for long.
-            tokio::task::yield_now().await;
-        }
-        compressor.write(slice);
-    }
-    Bytes::from(if last { compressor.finish() } else { compressor.flush() })
-}
-
-/// Gives the rest of an answer to the client, no faster than it takes it.
-async fn stream(
-    exchange: &mut Exchange,
-    sender: &Sender<Piece>,
-    mut compressor: Option<Compressor>,
-    send_timeout: Duration,
-) -> Result<(), &'static str> {
-    const GONE: &str = "the client went away";
+/// Gives the rest of an answer to the client.
+async fn send_rest(exchange: &mut Exchange, outlet: &mut Outlet) -> Result<(), &'static str> {
     loop {
-        let part = tokio::select! {
-            part = exchange.next() => part,
-            () = sender.closed() => return Err(GONE),
-        };
-        let (bytes, last) = match part {
-            Ok(Part::More(bytes)) => (bytes, false),
-            Ok(Part::Last(bytes)) => (bytes, true),
-            Err(Broken::Protocol(_)) => return Err("PostgreSQL's answer could not be read"),
-            Err(Broken::Lost { .. } | Broken::Unsent { .. } | Broken::Outdated) => {
-                return Err("PostgreSQL closed the connection");
-            }
-        };
-        let bytes = compressed(bytes, compressor.as_mut(), last).await;
-        let piece = if last { Piece::Last(bytes) } else { Piece::More(bytes) };
-        match tokio::time::timeout(send_timeout, sender.send(piece)).await {
-            Ok(Ok(())) if last => return Ok(()),
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(GONE),
-            Err(_) => return Err("the client took nothing for longer than limits.send_timeout"),
+        let (bytes, last) = outlet.receive(exchange).await?;
+        outlet.send(bytes, last).await?;
+        if last {
+            return Ok(());
         }
     }
 }

@@ -12,14 +12,12 @@ use hyper::{Method, Response, StatusCode};
 use onetrip_wire::Limits as FrameLimits;
 use onetrip_wire::encoder::Batch;
 use onetrip_wire::problem::Code;
-use tokio::sync::mpsc;
 
-use super::body::{self, Answer, Piece};
-use super::compression::{self, Compressor};
+use super::body::{self, Answer};
 use super::execution::{Caller, within};
-use super::pipeline::{PARTS_WAITING, compress_whole, compressed, say_coding};
-use super::record::{Ending, Record};
-use super::{Peer, cors, execution};
+use super::record::Record;
+use super::stream::{self, Outlet, UNREADABLE};
+use super::{Peer, compression, cors, execution};
 use crate::authorization::{self, Authorized};
 use crate::codec::neon::{
     AnswerEncoder, CONNECTION_STRING, ConnectionString, Progress, RequestHeaders, SqlError, Types, decode,
@@ -228,12 +226,17 @@ async fn answer(
                 return Err(Refusal::Error(error.clone()));
             }
             writer.encoder.finish();
-            let (bytes, coded) = compress_whole(writer.encoder.take(), coding, &config.compression).await;
-            break (Answer::whole(bytes), coded);
+            break stream::whole(writer.encoder.take(), coding, &config.compression).await;
         }
         if writer.encoder.error().is_none() && writer.encoder.held_bytes() > limits.buffer_bytes {
             writer.settle(needed).await?;
-            break (stream(writer, exchange, deadline, coding.map(Compressor::new), record).await, coding);
+            let first = writer.encoder.take();
+            let (answer, mut outlet) = Outlet::open(first, coding, limits.send_timeout, record).await;
+            tokio::spawn(async move {
+                let sent = within(deadline, send_rest(&mut writer, &mut exchange, &mut outlet)).await;
+                outlet.end(&exchange, sent);
+            });
+            break (answer, coding);
         }
         part = match within(deadline, exchange.next()).await {
             Some(Ok(part)) => part,
@@ -254,7 +257,7 @@ async fn answer(
     let mut response = Response::new(answer);
     let response_headers = response.headers_mut();
     response_headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    say_coding(coded, &config.compression, response_headers);
+    stream::say_coding(coded, &config.compression, response_headers);
     if request.batch == Batch::Many {
         headers.echo(response_headers);
     }
@@ -338,66 +341,27 @@ impl Writer {
     }
 }
 
-/// Gives an answer to the client while it is written. An error that comes now has no status any more: it is written
-/// where it falls, and the body is cut, so that nobody takes what came for the whole.
-async fn stream(
-    mut writer: Writer,
-    mut exchange: Exchange,
-    deadline: Deadline,
-    mut compressor: Option<Compressor>,
-    record: &mut Record,
-) -> Answer {
-    let first = compressed(writer.encoder.take(), compressor.as_mut(), false).await;
-    let (sender, receiver) = mpsc::channel(PARTS_WAITING);
-    let ending = record.ending();
-    tokio::spawn(async move {
-        let streamed = stream_rest(&mut writer, &mut exchange, compressor, &sender);
-        let streamed = within(deadline, streamed).await.unwrap_or(Err("its deadline passed"));
-        // Set once, here: the answer's end may be looked at as soon as the sender is gone.
-        let _ = ending.set(Ending { summary: exchange.summary(), cut: streamed.err() });
-        drop(sender);
-    });
-    Answer::streamed(first, receiver)
-}
-
-async fn stream_rest(
+/// Gives the rest of an answer to the client while it is written. An error that comes now has no status any more: it is
+/// written where it falls, and the body is cut, so that nobody takes what came for the whole.
+async fn send_rest(
     writer: &mut Writer,
     exchange: &mut Exchange,
-    mut compressor: Option<Compressor>,
-    sender: &mpsc::Sender<Piece>,
+    outlet: &mut Outlet,
 ) -> Result<(), &'static str> {
-    const GONE: &str = "the client went away";
-    const UNREADABLE: &str = "PostgreSQL's answer could not be read";
-    let send_timeout = writer.config().limits.send_timeout;
     loop {
-        let part = tokio::select! {
-            part = exchange.next() => part,
-            () = sender.closed() => return Err(GONE),
-        };
-        let (bytes, last) = match part {
-            Ok(Part::More(bytes)) => (bytes, false),
-            Ok(Part::Last(bytes)) => (bytes, true),
-            Err(Broken::Protocol(_)) => return Err(UNREADABLE),
-            Err(Broken::Lost { .. } | Broken::Unsent { .. } | Broken::Outdated) => {
-                return Err("PostgreSQL closed the connection");
-            }
-        };
-        let needed = writer.push(bytes).map_err(|_| UNREADABLE)?;
+        let (frames, last) = outlet.receive(exchange).await?;
+        let needed = writer.push(frames).map_err(|_| UNREADABLE)?;
         writer.settle(needed).await.map_err(|_| UNREADABLE)?;
-        let failed = writer.encoder.error().map(SqlError::json);
-        let last = last && failed.is_none();
+        if let Some(error) = writer.encoder.error().map(SqlError::json) {
+            outlet.send(error.into(), false).await?;
+            return Err("PostgreSQL reported an error after the start");
+        }
         if last {
             writer.encoder.finish();
         }
-        let bytes = failed.as_ref().map_or_else(|| writer.encoder.take(), |error| error.clone().into());
-        let bytes = compressed(bytes, compressor.as_mut(), last).await;
-        let piece = if last { Piece::Last(bytes) } else { Piece::More(bytes) };
-        match tokio::time::timeout(send_timeout, sender.send(piece)).await {
-            Ok(Ok(())) if failed.is_some() => return Err("PostgreSQL reported an error after the start"),
-            Ok(Ok(())) if last => return Ok(()),
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(GONE),
-            Err(_) => return Err("the client took nothing for longer than limits.send_timeout"),
+        outlet.send(writer.encoder.take(), last).await?;
+        if last {
+            return Ok(());
         }
     }
 }
