@@ -77,7 +77,8 @@ async fn a_transaction_of_ten_is_one_request_and_one_flight_and_keeps_its_types(
         ("TWO", true, 3, 3)
     );
 
-    let executed = |tags: &str| tags.matches('E').count();
+    // Behind the first Sync the endpoint resets the session.
+    let executed = |tags: &str| tags.split('S').next().unwrap_or_default().matches('E').count();
     let flights: Vec<String> = stack.proxy.flights().into_iter().map(|flight| flight.frontend).collect();
     assert_eq!(flights.len(), 1, "{flights:?}");
     assert_eq!(executed(&flights[0]), 10, "{flights:?}");
