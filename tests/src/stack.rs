@@ -48,13 +48,19 @@ impl Stack {
         answer
     }
 
-    /// Whether each Sync and each Query on an open connection has had its ReadyForQuery.
+    /// Whether each Sync and each Query on an open connection has had its ReadyForQuery. Counted over the connection, for
+    /// what is sent while an answer comes begins a flight, and the rest of that answer is in it.
     fn is_at_rest(&self) -> bool {
         let connections = self.proxy.connections();
-        let open = connections.iter().filter(|connection| !connection.closed);
-        open.flat_map(|connection| &connection.flights).all(|flight| {
-            let asked = flight.frontend.matches(['S', 'Q']).count();
-            flight.backend.matches('Z').count() >= asked
+        connections.iter().filter(|connection| !connection.closed).all(|connection| {
+            let (mut asked, mut answered) = (0, 0);
+            for flight in &connection.flights {
+                asked += flight.frontend.matches(['S', 'Q']).count();
+                answered += flight.backend.matches('Z').count();
+                // The login's is behind the BackendKeyData.
+                answered -= flight.backend.matches("KZ").count();
+            }
+            answered >= asked
         })
     }
 }
