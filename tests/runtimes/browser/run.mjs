@@ -71,7 +71,16 @@ function inChromium(page, found) {
       chromium.kill();
       await new Promise((resolve) => chromium.once("exit", resolve));
     }
-    rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    // Its children outlive it for a moment and still write. (rmSync's own retries do not reach folders in folders.)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        rmSync(profile, { recursive: true, force: true });
+        return;
+      } catch (error) {
+        if (attempt === 50) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
   });
 }
 
