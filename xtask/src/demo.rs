@@ -157,7 +157,9 @@ fn ask(stack: &mut Stack, worker: &str, path: &str) -> Result<Exchange, Failure>
 
 fn round_trips(flights: &Flights) -> String {
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let executed = flights.postgres.iter().map(|tags| tags.matches('E').count()).sum();
+    // Behind the first Sync the gateway resets the session, which is no statement of the Worker's.
+    let request = |tags: &String| tags.split('S').next().unwrap_or_default().matches('E').count();
+    let executed = flights.postgres.iter().map(request).sum();
     format!(
         "{}, {} to the gateway, {} to PostgreSQL",
         count(executed, "statement"),
