@@ -148,7 +148,8 @@ async fn dev(options: DevOptions) -> ExitCode {
     };
     match dev {
         Ok(dev) => {
-            print!("{dev}");
+            // In one piece, and whoever stops reading does not stop the endpoint.
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), dev.to_string().as_bytes());
             dev.run(stop).await;
             ExitCode::SUCCESS
         }
