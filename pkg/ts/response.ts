@@ -5,16 +5,8 @@ import { ProtocolError, SqlError, UsageError, type SqlErrorFields } from "./erro
 import { Reader } from "./reader.js";
 import { Malformed } from "./values.js";
 import type { Rows } from "./rows.js";
-import type { Field, Mapping } from "./types.js";
-
-/** One statement as it was sent, and how its rows are wanted. */
-export interface Statement {
-  readonly text: string;
-  readonly mapping: Mapping;
-  readonly arrayRows: boolean;
-  /** Whether the command tag is wanted. */
-  readonly commandTag: boolean;
-}
+import type { Group, Statement } from "./statement.js";
+import type { Field } from "./types.js";
 
 /** The answer to one statement. */
 export interface Answer {
@@ -29,7 +21,7 @@ export interface Answer {
  * with a message: whole from the endpoint, piece by piece from WebAssembly.
  */
 export class ResponseReader {
-  readonly #statements: readonly Statement[];
+  readonly #statements: Group;
   readonly #answers: Answer[] = [];
   #shape: Shape | undefined;
   #rows: Rows = [];
@@ -39,7 +31,7 @@ export class ResponseReader {
   /** Length in bytes of the pieces that were read. */
   before = 0;
 
-  constructor(statements: readonly Statement[]) {
+  constructor(statements: Group) {
     this.#statements = statements;
   }
 

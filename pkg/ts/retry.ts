@@ -1,6 +1,7 @@
 // Whether a failed request is sent again. The decision is Rust's (src/policy.rs); here is what it needs to know.
 
 import { EndpointError, NetworkError, SqlError } from "./errors.js";
+import { isNotSent } from "./network.js";
 import { TruncatedError } from "./response.js";
 import type { LoadWasm } from "./wasm.js";
 
@@ -72,14 +73,4 @@ function outcomeOf(error: unknown, { statements }: Attempt): number | undefined 
   // A 5xx without a code is a proxy's, which does not know what became of the request.
   if (error.code === "connection_lost" || (error.code === undefined && error.status >= 500)) return OUTCOME.lost;
   return error.retryable ? OUTCOME.refused : undefined;
-}
-
-/** Node, Deno and Bun say so when no connection came about; elsewhere nobody can tell. */
-function isNotSent(cause: unknown): boolean {
-  for (let error = cause, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++) {
-    const code = (error as { code?: unknown }).code;
-    if (code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EAI_AGAIN" || code === "ConnectionRefused")
-      return true;
-  }
-  return false;
 }

@@ -1,0 +1,72 @@
+// What the user holds: `sql` as a function and its members, which make queries and send nothing themselves.
+
+import { UsageError } from "./errors.js";
+import { merge, type Options } from "./options.js";
+import { jsonValue, nameOf, quotedIdentifier } from "./parameters.js";
+import { LazyQuery, isSent, join, partsOf, type Send, type Wanted } from "./query.js";
+import type { Query, QueryOptions, RequestOptions, Sql, SqlValue } from "./types.js";
+
+/**
+ * Makes `sql`. Everything that `with` derives from it shares its `send`, which tells that queries belong to the same
+ * database.
+ */
+export function makeSql(send: Send, defaults: Options): Sql {
+  const wanted: Wanted = { options: defaults, arrayRows: false, fullResults: false };
+
+  function sql(texts: unknown, ...values: unknown[]): LazyQuery<never> {
+    if (!Array.isArray(texts) || !("raw" in texts)) {
+      throw new UsageError(
+        "Write sql`select …` as a template, or use sql.query(text, params): called like a function it could not tell values from text.",
+      );
+    }
+    if (texts.includes(undefined))
+      throw new UsageError("The template holds a malformed escape sequence: write \\\\ for a backslash.");
+    return new LazyQuery({ send, source: { texts: texts as string[], values }, wanted });
+  }
+
+  const members: Omit<Sql, never> = {
+    query(text: string, params: readonly SqlValue[] = [], options?: QueryOptions): LazyQuery<never> {
+      if (typeof text !== "string")
+        throw new UsageError(`sql.query needs the statement as a string, not ${nameOf(text)}.`);
+      if (!Array.isArray(params))
+        throw new UsageError(`sql.query needs the parameters as an array, not ${nameOf(params)}.`);
+      if (options === undefined) return new LazyQuery({ send, source: { text, params }, wanted });
+      const { arrayRows = false, fullResults = false, ...rest } = options;
+      return new LazyQuery({
+        send,
+        source: { text, params },
+        wanted: { options: merge(defaults, rest), arrayRows, fullResults },
+      });
+    },
+
+    transaction(queries: readonly Query<unknown>[], options?: RequestOptions): Promise<never> {
+      const merged = merge(defaults, options);
+      const list = transactionOf(queries, send);
+      const results = list.length === 0 ? Promise.resolve([]) : send(list, merged);
+      list.forEach((query, index) => join(query, results, index));
+      return results as Promise<never>;
+    },
+
+    identifier: (...names) => quotedIdentifier(names),
+    json: jsonValue,
+    with: (options) => makeSql(send, merge(defaults, options)),
+  };
+  return Object.assign(sql, members) as unknown as Sql;
+}
+
+function transactionOf(queries: unknown, send: Send): LazyQuery<unknown>[] {
+  if (!Array.isArray(queries))
+    throw new UsageError("sql.transaction needs an array of queries: sql.transaction([sql`…`, sql`…`]).");
+  return queries.map((query: unknown, index) => {
+    if (!(query instanceof LazyQuery))
+      throw new UsageError(
+        `Query ${index} of the transaction is no query (it is a ${nameOf(query)}; do not await the queries).`,
+      );
+    if (partsOf(query).send !== send)
+      throw new UsageError(`Query ${index} of the transaction belongs to another connection.`);
+    if (isSent(query)) throw new UsageError(`Query ${index} of the transaction was sent already; make a new one.`);
+    if (queries.indexOf(query) !== index)
+      throw new UsageError(`Query ${index} of the transaction is there twice; make a new one.`);
+    return query;
+  });
+}
