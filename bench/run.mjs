@@ -12,7 +12,7 @@
 //   rust-cold  first query of a fresh Rust Worker, 20 ms away
 //
 // Without a name all of them run. The package must be built (node pkg/scripts/build.mjs). What the figures mean and what
-// they were is in docs/bench.md. Results in full go to target/bench-results.
+// they were is in docs/bench. Results in full go to target/bench-results.
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";

@@ -1,7 +1,7 @@
 // Building row objects fast, whatever their columns are: the one file that is written for V8's inline caches.
 //
 // V8 remembers at each place of the source which classes of objects and which names it met there. A place that clones or
-// fills rows of one class is up to seven times as fast as one that meets many (docs/bench.md), and a program with more
+// fills rows of one class is up to seven times as fast as one that meets many (docs/bench/findings.md), and a program with more
 // than four different queries makes every shared place meet many. Workers may not generate code, so the places are
 // written out here, and each shape of a row gets its own as long as there are any. Other engines are neither helped nor
 // hurt. Repetition costs next to nothing compressed.
