@@ -205,8 +205,7 @@ impl Answer {
             _ if matches!(self.expected.shape, Shape::Script)
                 && !matches!(event, Event::Failed(_) | Event::GroupEnd(_)) => {}
             Event::Fields(fields) => {
-                let column = |field| Column::new(field, &self.types);
-                self.columns = Some(fields.into_iter().map(column).collect());
+                self.columns = Some(Column::all(fields, &self.types));
             }
             Event::Row(row) => {
                 let columns = self.columns.as_ref().filter(|columns| columns.len() == row.len());

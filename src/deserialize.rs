@@ -8,7 +8,7 @@ use serde::de::{
     value::StrDeserializer,
 };
 
-use crate::row::check_array;
+use crate::column::check_array;
 use crate::{Column, Error, Kind, Row, text};
 
 impl Row {

@@ -5,8 +5,8 @@
 
 use postgres_types::{FromSql, Kind, Type};
 
+use crate::column::check_array;
 use crate::parameter::{ARRAYS, EXTENSIONS, SCALARS, TEXT_ARRAYS, TEXTS};
-use crate::row::check_array;
 
 const NO_TEXT: &str = "its binary form is not text; let the client know the type with Client::look_up_types, or cast the \
                        column to text in the SQL";
@@ -19,12 +19,21 @@ pub(crate) struct RustType {
 }
 
 impl RustType {
+    #[inline]
     pub(crate) fn of<'a, T: FromSql<'a>>() -> RustType {
         RustType {
             accepts: T::accepts,
             name: std::any::type_name::<T>,
             needs_drop: std::mem::needs_drop::<T>(),
         }
+    }
+
+    pub(crate) fn accepts(&self, type_: &Type) -> bool {
+        (self.accepts)(type_)
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        (self.name)()
     }
 
     /// Whether it takes no built-in type, as what is derived for an enum.
@@ -36,7 +45,7 @@ impl RustType {
     /// Whether it is an array of what takes no built-in type, and of nothing that holds arrays itself. The name of a type is
     /// not guaranteed to look like this; where it does not, the catalogue has to be asked.
     fn is_vec_of_custom(&self) -> bool {
-        let name = (self.name)();
+        let name = self.name();
         let name = name.strip_prefix("core::option::Option<").unwrap_or(name);
         let element = name.strip_prefix("alloc::vec::Vec<");
         element.is_some_and(|element| {
@@ -52,7 +61,7 @@ pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Resul
     let Some(value) = value else { return Ok(Type::UNKNOWN) };
     for name in EXTENSIONS {
         let type_ = named(name, Kind::Simple);
-        if (rust.accepts)(&type_) && !(rust.accepts)(&Type::UNKNOWN) {
+        if rust.accepts(&type_) && !rust.accepts(&Type::UNKNOWN) {
             return if name != "hstore" || is_hstore(value) { Ok(type_) } else { Err("it is no hstore") };
         }
     }
@@ -61,7 +70,7 @@ pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Resul
     if let Some(element) = array_element(value) {
         let known = Type::from_oid(element).unwrap_or(Type::UNKNOWN);
         let array = named("", Kind::Array(known));
-        if (rust.accepts)(&array) {
+        if rust.accepts(&array) {
             return Ok(array);
         }
         if rust.is_vec_of_custom() {
@@ -69,11 +78,11 @@ pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Resul
         }
     }
     let is_text = is_text(value);
-    if is_text && (rust.accepts)(&Type::UNKNOWN) {
+    if is_text && rust.accepts(&Type::UNKNOWN) {
         return Ok(Type::UNKNOWN);
     }
     // A derived enum owns nothing, and what owns nothing is no array.
-    if is_text && !rust.needs_drop && !(rust.name)().starts_with('[') && rust.is_custom() {
+    if is_text && !rust.needs_drop && !rust.name().starts_with('[') && rust.is_custom() {
         return Ok(opaque(oid));
     }
     Err(match is_text {

@@ -1,8 +1,9 @@
 //! Rows as tuples and structs.
 
+use onetrip_wire::backend::RowValues;
 use postgres_types::FromSql;
 
-use crate::{Error, Kind, Row};
+use crate::{Error, Kind, Row, RowIndex};
 
 /// What a row can be read as: a tuple of up to twelve values, or a struct by `#[derive(onetrip::FromRow)]` (feature
 /// `derive`).
@@ -55,7 +56,8 @@ macro_rules! tuples {
         impl<'a, $($member: FromSql<'a>),+> FromRow<'a> for ($($member,)+) {
             fn from_row(row: &'a Row) -> Result<Self, Error> {
                 check_len(row, [$($index),+].len())?;
-                Ok(($(row.try_get::<usize, $member>($index)?,)+))
+                let mut fields = Fields::new(row);
+                Ok(($(fields.at::<$member>($index)?,)+))
             }
         }
     };
@@ -87,20 +89,93 @@ pub fn check_len(row: &Row, members: usize) -> Result<(), Error> {
     ))
 }
 
-/// The place of a column; `guess` is where it is when the fields are in the order of the columns.
+/// Reads the fields of a struct from a row: each value that follows on the one before is found at once.
 #[doc(hidden)]
-pub fn place(row: &Row, guess: usize, name: &str) -> Option<usize> {
-    match row.columns().get(guess) {
-        Some(column) if column.name() == name => Some(guess),
-        _ => crate::RowIndex::find(name, row.columns()),
+pub struct Fields<'a> {
+    row: &'a Row,
+    // The column that `rest` begins with.
+    next: usize,
+    rest: RowValues<'a>,
+}
+
+impl<'a> Fields<'a> {
+    /// Begins with the first column.
+    #[inline]
+    pub fn new(row: &'a Row) -> Fields<'a> {
+        Fields { row, next: 0, rest: row.values() }
+    }
+
+    /// Whether there is such a column.
+    #[inline]
+    pub fn has(&self, name: &str) -> bool {
+        self.place(name).is_some()
+    }
+
+    /// The value of the column of that name.
+    #[inline]
+    pub fn named<T: FromSql<'a>>(&mut self, name: &str) -> Result<T, Error> {
+        match self.place(name) {
+            Some(at) => self.at(at),
+            None => Err(self.row.no_column(&name.describe())),
+        }
+    }
+
+    /// The value of the column at that place.
+    #[inline]
+    pub fn at<T: FromSql<'a>>(&mut self, at: usize) -> Result<T, Error> {
+        if at < self.next {
+            *self = Fields::new(self.row);
+        }
+        let value = self.rest.nth(at - self.next).flatten();
+        self.next = at + 1;
+        self.row.read(at, value)
+    }
+
+    /// As a rule the fields are in the order of the columns. Of columns of one name it is the first.
+    #[inline]
+    fn place(&self, name: &str) -> Option<usize> {
+        match self.row.columns().get(self.next) {
+            Some(column) if column.is_first() && column.name() == name => Some(self.next),
+            _ => RowIndex::find(name, self.row.columns()),
+        }
     }
 }
 
-/// The value of a field.
-#[doc(hidden)]
-pub fn field<'a, T: FromSql<'a>>(row: &'a Row, guess: usize, name: &str) -> Result<T, Error> {
-    match place(row, guess, name) {
-        Some(at) => row.try_get(at),
-        None => row.try_get(name),
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the point; clippy.toml covers only test functions"
+)]
+mod tests {
+    use onetrip_wire::backend::{DataRow, Field};
+
+    use super::*;
+    use crate::Column;
+
+    fn field(name: &str, type_oid: u32) -> Field {
+        let name = name.to_owned();
+        Field { name, table_oid: 0, column: 0, type_oid, type_size: -1, type_modifier: -1, format: 1 }
+    }
+
+    #[test]
+    fn fields_are_found_in_any_order_and_more_than_once() {
+        let fields = ["a", "b", "c", "b"].map(|name| field(name, 23));
+        let mut body = vec![0, 4];
+        for value in [Some(1i32), None, Some(3), Some(4)] {
+            body.extend_from_slice(&value.map_or(-1, |_| 4i32).to_be_bytes());
+            body.extend(value.map(i32::to_be_bytes).iter().flatten());
+        }
+        let row = Row::new(Column::all(fields.into(), &[]), DataRow::parse(body.into()).unwrap());
+        let mut fields = Fields::new(&row);
+        for (name, value) in
+            [("a", Some(1)), ("c", Some(3)), ("b", None), ("a", Some(1)), ("b", None), ("B", None)]
+        {
+            assert_eq!(fields.named::<Option<i32>>(name).unwrap(), value, "{name}");
+        }
+        assert!(fields.has("c") && !fields.has("d"));
+        let error = fields.named::<i32>("d").unwrap_err().to_string();
+        assert!(error.contains("no column \"d\"") && error.contains("4 columns: a, b, c, b"), "{error}");
+        let error = fields.named::<i32>("b").unwrap_err().to_string();
+        assert!(error.contains("NULL"), "{error}");
     }
 }

@@ -80,6 +80,8 @@ mod catalogue;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "client")]
+mod column;
+#[cfg(feature = "client")]
 mod config;
 #[cfg(feature = "serde")]
 mod deserialize;
@@ -121,6 +123,8 @@ pub use batch::Batch;
 #[cfg(feature = "client")]
 pub use client::Client;
 #[cfg(feature = "client")]
+pub use column::Column;
+#[cfg(feature = "client")]
 pub use config::{Config, Credentials};
 #[cfg(feature = "client")]
 pub use error::{DbError, Error, Kind, Outcome};
@@ -131,7 +135,7 @@ pub use numeric::Numeric;
 #[cfg(feature = "derive")]
 pub use onetrip_derive::FromRow;
 #[cfg(feature = "client")]
-pub use row::{Column, Row, RowIndex};
+pub use row::{Row, RowIndex};
 #[cfg(feature = "client")]
 pub use stream::RowStream;
 #[cfg(feature = "client")]
@@ -145,7 +149,7 @@ pub use postgres_types as types;
 #[cfg(feature = "client")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::from_row::{check_len, field, place};
+    pub use crate::from_row::{Fields, check_len};
 }
 
 /// The README's Rust compiles as it stands.

@@ -1,91 +1,16 @@
-//! Rows and their columns: values straight from the received buffer.
+//! Rows: values straight from the received buffer.
 
 use std::fmt;
 use std::sync::Arc;
 
-use onetrip_wire::backend::{DataRow, Field};
-use postgres_types::{FromSql, Kind as TypeKind, Type};
+use onetrip_wire::backend::{DataRow, RowValues};
+use postgres_types::FromSql;
 
-use crate::foreign::{self, RustType};
-use crate::{Error, Kind};
+use crate::foreign::RustType;
+use crate::{Column, Error, Kind};
 
 /// Why a value is not read.
-const REFUSED: &str =
-    "this Rust type does not take it; choose another, or cast the column in the SQL, for example to text";
-
-/// A column of a result.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Column {
-    name: String,
-    type_: Type,
-    type_oid: u32,
-    table_oid: Option<u32>,
-    column_id: Option<i16>,
-    type_modifier: i32,
-    is_text: bool,
-}
-
-impl Column {
-    /// `known` are types beside the built-in ones.
-    pub(crate) fn new(field: Field, known: &[Type]) -> Column {
-        let found = Type::from_oid(field.type_oid)
-            .or_else(|| known.iter().find(|type_| type_.oid() == field.type_oid).cloned());
-        Column {
-            type_: found.unwrap_or(Type::UNKNOWN),
-            type_oid: field.type_oid,
-            table_oid: (field.table_oid != 0).then_some(field.table_oid),
-            column_id: (field.column != 0).then_some(field.column),
-            type_modifier: field.type_modifier,
-            is_text: field.format == 0,
-            name: field.name,
-        }
-    }
-
-    /// The name; not unique within a result.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The type. A domain comes as its base type. A type that is not built in (an enum, a composite, one of an extension)
-    /// is [`Type::UNKNOWN`] here, for its OID is another in each database (see [`type_oid`](Self::type_oid)), unless the
-    /// client [looked it up](crate::Client::look_up_types).
-    pub fn type_(&self) -> &Type {
-        &self.type_
-    }
-
-    /// The OID of the type, whether built in or not.
-    pub fn type_oid(&self) -> u32 {
-        self.type_oid
-    }
-
-    /// The OID of the table that the column is of.
-    pub fn table_oid(&self) -> Option<u32> {
-        self.table_oid
-    }
-
-    /// The number of the column in its table, from 1.
-    pub fn column_id(&self) -> Option<i16> {
-        self.column_id
-    }
-
-    /// The type modifier, for example of `varchar(20)`; −1 where there is none.
-    pub fn type_modifier(&self) -> i32 {
-        self.type_modifier
-    }
-
-    pub(crate) fn type_name(&self) -> String {
-        match self.is_foreign() {
-            false => self.type_.to_string(),
-            true => format!("the type with OID {}, which is not built in", self.type_oid),
-        }
-    }
-}
-
-impl fmt::Debug for Column {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Column").field("name", &self.name).field("type", &self.type_name()).finish()
-    }
-}
+const NULL: &str = "the value is NULL, which only an Option can hold";
 
 /// A row. Its values are decoded when they are asked for, `&str` and `&[u8]` without a copy.
 #[derive(Clone)]
@@ -97,6 +22,11 @@ pub struct Row {
 impl Row {
     pub(crate) fn new(columns: Arc<[Column]>, data: DataRow) -> Row {
         Row { columns, data }
+    }
+
+    /// The values in order.
+    pub(crate) fn values(&self) -> RowValues<'_> {
+        self.data.values()
     }
 
     /// The columns, in order.
@@ -152,42 +82,65 @@ impl Row {
         I: RowIndex,
         T: FromSql<'a>,
     {
-        let Some((at, column)) = index.find(&self.columns).and_then(|at| Some((at, self.columns.get(at)?)))
-        else {
-            let names: Vec<&str> = self.columns.iter().map(Column::name).collect();
-            let asked = index.describe();
-            return Err(Error::new(
-                Kind::Decode,
-                format!(
-                    "there is no column {asked}; the result has {} columns: {}",
-                    names.len(),
-                    names.join(", ")
-                ),
-            ));
-        };
-        let failed = |why: &str| {
-            let rust = std::any::type_name::<T>();
-            let (name, sql) = (&column.name, column.type_name());
-            Error::new(Kind::Decode, format!("column {at} (\"{name}\") of type {sql} as {rust}: {why}"))
-        };
-        let value = self.data.value(at).flatten();
-        let guessed;
-        let type_ = match column.is_foreign() {
-            // Of what has no binary form at hand a profile gives the text.
-            false if column.is_text && T::accepts(&Type::TEXT) => &Type::TEXT,
-            false if T::accepts(&column.type_) => &column.type_,
-            false => return Err(failed(REFUSED)),
-            true => {
-                guessed = foreign::type_for(column.type_oid, value, &RustType::of::<T>()).map_err(failed)?;
-                &guessed
+        match index.find(&self.columns) {
+            Some(at) => self.read(at, self.data.value(at).flatten()),
+            None => Err(self.no_column(&index.describe())),
+        }
+    }
+
+    /// The value of the column at `at`.
+    #[inline]
+    pub(crate) fn read<'a, T: FromSql<'a>>(&self, at: usize, value: Option<&'a [u8]>) -> Result<T, Error> {
+        let rust = RustType::of::<T>();
+        let Some(column) = self.columns.get(at) else { return Err(self.no_column(&at.to_string())) };
+        let other;
+        let type_ = if column.is_binary() && T::accepts(column.type_()) {
+            column.type_()
+        } else {
+            match column.type_for(value, &rust) {
+                Ok(None) => column.type_(),
+                Ok(Some(type_)) => {
+                    other = type_;
+                    &other
+                }
+                Err(why) => return Err(self.failed(at, &rust, why)),
             }
         };
-        let Some(value) = value else {
-            return T::from_sql_null(type_)
-                .map_err(|error| failed("the value is NULL, which only an Option can hold").source(error));
+        let read = match value {
+            Some(value) => T::from_sql(type_, value),
+            None => T::from_sql_null(type_),
         };
-        column.check(type_, value).map_err(failed)?;
-        T::from_sql(type_, value).map_err(|error| failed(&error.to_string()).source(error))
+        read.map_err(|error| self.failed_by(at, &rust, value.is_none(), error))
+    }
+
+    #[cold]
+    pub(crate) fn no_column(&self, asked: &str) -> Error {
+        let names: Vec<&str> = self.columns.iter().map(Column::name).collect();
+        let (count, names) = (names.len(), names.join(", "));
+        let message = format!("there is no column {asked}; the result has {count} columns: {names}");
+        Error::new(Kind::Decode, message)
+    }
+
+    #[cold]
+    fn failed(&self, at: usize, rust: &RustType, why: &str) -> Error {
+        let (name, sql) = match self.columns.get(at) {
+            Some(column) => (column.name(), column.type_name()),
+            None => ("", String::new()),
+        };
+        let rust = rust.name();
+        Error::new(Kind::Decode, format!("column {at} (\"{name}\") of type {sql} as {rust}: {why}"))
+    }
+
+    #[cold]
+    fn failed_by(
+        &self,
+        at: usize,
+        rust: &RustType,
+        is_null: bool,
+        error: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Error {
+        let why = if is_null { NULL.to_owned() } else { error.to_string() };
+        self.failed(at, rust, &why).source(error)
     }
 
     /// The bytes of a value as PostgreSQL sent them, `None` for NULL, without a look at its type.
@@ -207,50 +160,6 @@ impl fmt::Debug for Row {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Row").field("columns", &self.columns).finish_non_exhaustive()
     }
-}
-
-impl Column {
-    /// Whether nothing is known of the type but its OID.
-    fn is_foreign(&self) -> bool {
-        self.type_ == Type::UNKNOWN && self.type_oid != Type::UNKNOWN.oid()
-    }
-
-    /// The type as which serde reads a value.
-    #[cfg(feature = "serde")]
-    pub(crate) fn serde_type(&self, value: Option<&[u8]>) -> Result<Type, &'static str> {
-        let Some(value) = value else { return Ok(Type::UNKNOWN) };
-        match self.is_foreign() {
-            true => foreign::type_of(self.type_oid, value),
-            false if self.is_text => Ok(Type::TEXT),
-            false => self.check(&self.type_, value).map(|()| self.type_.clone()),
-        }
-    }
-
-    /// Refuses what a `FromSql` would misread.
-    fn check(&self, type_: &Type, value: &[u8]) -> Result<(), &'static str> {
-        if self.is_text && !matches!(*type_, Type::TEXT | Type::UNKNOWN) && !self.is_foreign() {
-            return Err("it came in text format; read it as &str or String");
-        }
-        if let TypeKind::Array(_) = type_.kind() {
-            return check_array(value).ok_or("the array is corrupt");
-        }
-        Ok(())
-    }
-}
-
-/// Whether an array can have as many elements as its header says, before anything is allocated for them.
-pub(crate) fn check_array(value: &[u8]) -> Option<()> {
-    let (header, mut rest) = value.split_first_chunk::<12>()?;
-    let dimensions = i32::from_be_bytes(*header.first_chunk()?);
-    let mut elements: u64 = 1;
-    for _ in 0..u32::try_from(dimensions).ok()? {
-        let (dimension, after) = rest.split_first_chunk::<8>()?;
-        let len = u32::try_from(i32::from_be_bytes(*dimension.first_chunk()?)).ok()?;
-        elements = elements.checked_mul(u64::from(len))?;
-        rest = after;
-    }
-    // An element has a length of 4 bytes at least.
-    (dimensions == 0 || elements <= rest.len() as u64 / 4).then_some(())
 }
 
 /// What finds a column: its index from 0, or its name.
@@ -282,8 +191,8 @@ impl RowIndex for usize {
 
 impl RowIndex for str {
     fn find(&self, columns: &[Column]) -> Option<usize> {
-        let exact = columns.iter().position(|column| column.name == self);
-        exact.or_else(|| columns.iter().position(|column| column.name.eq_ignore_ascii_case(self)))
+        let exact = columns.iter().position(|column| column.name() == self);
+        exact.or_else(|| columns.iter().position(|column| column.name().eq_ignore_ascii_case(self)))
     }
 
     fn describe(&self) -> String {
@@ -317,17 +226,21 @@ impl<T: RowIndex + ?Sized> RowIndex for &T {
     reason = "in tests a panic is the point; clippy.toml covers only test functions"
 )]
 mod tests {
+    use onetrip_wire::backend::Field;
+
     use super::*;
+
+    fn field(name: &str, type_oid: u32) -> Field {
+        let name = name.to_owned();
+        Field { name, table_oid: 0, column: 0, type_oid, type_size: -1, type_modifier: -1, format: 1 }
+    }
 
     /// A row of one value of this type.
     fn row(type_oid: u32, value: &[u8]) -> Row {
-        let name = "value".to_owned();
-        let field =
-            Field { name, table_oid: 0, column: 0, type_oid, type_size: -1, type_modifier: -1, format: 1 };
         let mut body = vec![0, 1];
         body.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
         body.extend_from_slice(value);
-        Row::new(Arc::from([Column::new(field, &[])]), DataRow::parse(body.into()).unwrap())
+        Row::new(Column::all(vec![field("value", type_oid)], &[]), DataRow::parse(body.into()).unwrap())
     }
 
     #[test]

@@ -7,8 +7,8 @@ use postgres_types::{Kind, Type};
 
 use super::calendar::{DAY_US, date};
 use super::{delimiter, is_verbatim};
+use crate::column::check_array;
 use crate::numeric;
-use crate::row::check_array;
 
 /// The text of a value, which PostgreSQL reads as the same value; moments as ISO 8601 with a `T`. `None` where the bytes are
 /// none of the type, or where the type is not known here.

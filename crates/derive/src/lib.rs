@@ -33,7 +33,6 @@ fn expand(input: &DeriveInput) -> Result<Tokens, Error> {
     let mut body = Tokens::new();
     let mut bounds: Vec<syn::WherePredicate> = Vec::new();
     let is_generic = input.generics.type_params().next().is_some();
-    let mut guess = 0usize;
     for (index, field) in data.fields.iter().enumerate() {
         let attributes = Attributes::read(field)?;
         let (ty, member) = (&field.ty, member(index, field));
@@ -45,20 +44,18 @@ fn expand(input: &DeriveInput) -> Result<Tokens, Error> {
                         "the fields of a tuple struct are columns in order: attributes are for named fields",
                     ));
                 }
-                quote!(row.try_get::<usize, #ty>(#index)?)
+                quote!(fields.at::<#ty>(#index)?)
             }
             _ if attributes.flatten => quote!(<#ty as ::onetrip::FromRow<#row>>::from_row(row)?),
             _ => {
                 let name = attributes.name(field);
-                let at = guess;
-                guess += 1;
-                let read = quote!(::onetrip::__private::field::<#ty>(row, #at, #name)?);
+                let read = quote!(fields.named::<#ty>(#name)?);
                 match attributes.default {
                     false => read,
                     true => quote! {
-                        match ::onetrip::__private::place(row, #at, #name) {
-                            ::core::option::Option::Some(_) => #read,
-                            ::core::option::Option::None => ::core::default::Default::default(),
+                        match fields.has(#name) {
+                            true => #read,
+                            false => ::core::default::Default::default(),
                         }
                     },
                 }
@@ -87,6 +84,8 @@ fn expand(input: &DeriveInput) -> Result<Tokens, Error> {
         impl #impl_generics ::onetrip::FromRow<#row> for #name #type_generics #where_clause {
             fn from_row(row: &#row ::onetrip::Row) -> ::core::result::Result<Self, ::onetrip::Error> {
                 #check
+                #[allow(unused_mut, unused_variables)]
+                let mut fields = ::onetrip::__private::Fields::new(row);
                 ::core::result::Result::Ok(Self { #body })
             }
         }

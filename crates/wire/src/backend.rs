@@ -1,16 +1,13 @@
 //! PostgreSQL's answers: what the bodies of its frames say. PostgreSQL manual, "Message Formats", "Error Fields".
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
-
-use bytes::Bytes;
 
 use crate::Error;
 use crate::frame::Reader;
+pub use crate::row::{DataRow, RowValues};
 
 /// The tags of backend frames that a pipeline can bring.
 pub mod tag {
@@ -189,71 +186,6 @@ impl<'a> Iterator for Values<'a> {
             self.left = 0;
         }
         Some(value)
-    }
-}
-
-/// A DataRow that owns its bytes and knows where its values lie.
-#[derive(Clone)]
-pub struct DataRow {
-    body: Bytes,
-    // Start and length of each value in `body`; a length of −1 is NULL.
-    values: Box<[(u32, i32)]>,
-}
-
-impl DataRow {
-    /// Reads a DataRow body; the values stay where they are.
-    ///
-    /// # Errors
-    /// When the body is not a DataRow, or is over 2 GiB.
-    pub fn parse(body: Bytes) -> Result<DataRow, Error> {
-        if i32::try_from(body.len()).is_err() {
-            return Err(Error::too_large(0, "a DataRow", body.len(), i32::MAX as usize));
-        }
-        let mut reader = Reader::new(&body);
-        let count = usize::from(reader.u16("the number of values")?);
-        let mut values = Vec::with_capacity(count.min(body.len() / 4));
-        for _ in 0..count {
-            let start = reader.at() + 4;
-            let value = reader.value("a value")?;
-            let start = u32::try_from(start).expect("the body is under 2 GiB");
-            let len = value.map_or(-1, |value| i32::try_from(value.len()).expect("the body is under 2 GiB"));
-            values.push((start, len));
-        }
-        reader.end("DataRow")?;
-        Ok(DataRow { body, values: values.into_boxed_slice() })
-    }
-
-    /// How many values the row has.
-    pub fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// Whether the row has no values, as that of `select` without columns.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    /// The bytes of a value: `None` beyond the last column, `Some(None)` for NULL.
-    pub fn value(&self, index: usize) -> Option<Option<&[u8]>> {
-        self.values.get(index).map(|_| self.range(index).and_then(|range| self.body.get(range)))
-    }
-
-    /// The body that the values lie in.
-    pub fn body(&self) -> &Bytes {
-        &self.body
-    }
-
-    fn range(&self, index: usize) -> Option<Range<usize>> {
-        let &(start, len) = self.values.get(index)?;
-        let len = usize::try_from(len).ok()?;
-        Some(start as usize..start as usize + len)
-    }
-}
-
-impl fmt::Debug for DataRow {
-    /// Shows no value: they may be secrets.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "DataRow({} values, {} bytes)", self.len(), self.body.len())
     }
 }
 

@@ -35,6 +35,7 @@ pub mod problem;
 pub mod representation;
 pub mod request;
 pub mod response;
+mod row;
 pub mod sqlstate;
 
 pub use error::{Error, Kind};

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::Error;
 use crate::backend::{self, CommandTag, DataRow, ErrorResponse, Field, TransactionStatus, tag};
@@ -50,8 +50,12 @@ pub struct Position {
 /// # Ok::<(), onetrip_wire::Error>(())
 /// ```
 pub struct ResponseReader {
-    buffer: BytesMut,
-    // Bytes of the body before `buffer`.
+    // What is being read, from `at` on: whole frames, and at its end perhaps a part of one.
+    chunk: Bytes,
+    at: usize,
+    // What follows on it: the beginning of a frame, and what arrived since.
+    partial: Vec<u8>,
+    // Bytes of the body before `at`.
     consumed: u64,
     limits: Limits,
     groups: usize,
@@ -64,7 +68,9 @@ impl ResponseReader {
     /// Reads the answer to a request of `groups` groups (a script is one).
     pub fn new(groups: usize, limits: Limits) -> ResponseReader {
         ResponseReader {
-            buffer: BytesMut::new(),
+            chunk: Bytes::new(),
+            at: 0,
+            partial: Vec::new(),
             consumed: 0,
             limits,
             groups,
@@ -76,18 +82,27 @@ impl ResponseReader {
 
     /// Takes in bytes that arrived.
     pub fn push(&mut self, chunk: &[u8]) {
-        self.buffer.extend_from_slice(chunk);
+        self.keep_rest();
+        self.partial.extend_from_slice(chunk);
     }
 
-    /// Takes in bytes that arrived, without a copy where nothing is buffered.
+    /// Takes in bytes that arrived, without a copy where nothing is buffered. Rows share the chunk that they lie in.
     pub fn push_bytes(&mut self, chunk: Bytes) {
-        if self.buffer.is_empty() {
-            match chunk.try_into_mut() {
-                Ok(chunk) => self.buffer = chunk,
-                Err(chunk) => self.buffer.extend_from_slice(&chunk),
-            }
+        self.keep_rest();
+        if self.partial.is_empty() {
+            (self.chunk, self.at) = (chunk, 0);
         } else {
-            self.buffer.extend_from_slice(&chunk);
+            self.partial.extend_from_slice(&chunk);
+        }
+    }
+
+    /// Moves what was not read of the chunk to where more can follow on it.
+    fn keep_rest(&mut self) {
+        let rest = self.chunk.get(self.at..).unwrap_or_default();
+        if !rest.is_empty() {
+            // `partial` is empty then: it becomes the chunk only when that has been read.
+            self.partial.extend_from_slice(rest);
+            (self.chunk, self.at) = (Bytes::new(), 0);
         }
     }
 
@@ -104,17 +119,21 @@ impl ResponseReader {
     pub fn event(&mut self) -> Result<Option<Event>, Error> {
         loop {
             let start = self.consumed;
-            let header = frame::peek(&self.buffer, &self.limits).map_err(|error| error.shifted(start))?;
-            let Some((tag, len)) = header else { return Ok(None) };
-            if self.groups_ended == self.groups {
-                return Err(Error::malformed(0, "the answer goes on after its end").shifted(start));
+            if self.at == self.chunk.len() && !self.partial.is_empty() {
+                // A frame that arrives in many parts is copied when it is whole, not with each of them.
+                if self.frame_at(&self.partial)?.is_none() {
+                    return Ok(None);
+                }
+                (self.chunk, self.at) = (core::mem::take(&mut self.partial).into(), 0);
             }
-            if self.buffer.len() < len {
+            let unread = self.chunk.get(self.at..).unwrap_or_default();
+            let Some((tag, len)) = self.frame_at(unread)? else {
+                self.keep_rest();
                 return Ok(None);
-            }
-            let mut body = self.buffer.split_to(len);
+            };
+            let body = self.chunk.slice(self.at + HEADER_LEN..self.at + len);
+            self.at += len;
             self.consumed += len as u64;
-            let body = body.split_off(HEADER_LEN).freeze();
             let position = Position { group: self.groups_ended, statement: self.statement };
             let event = self.read(tag, body).map_err(|error| error.shifted(start + HEADER_LEN as u64))?;
             if let Some(event) = event {
@@ -124,15 +143,25 @@ impl ResponseReader {
         }
     }
 
+    /// The tag and length of the frame that the unread bytes begin with, where it is whole.
+    fn frame_at(&self, unread: &[u8]) -> Result<Option<(u8, usize)>, Error> {
+        let header = frame::peek(unread, &self.limits).map_err(|error| error.shifted(self.consumed))?;
+        if header.is_some() && self.groups_ended == self.groups {
+            return Err(Error::malformed(0, "the answer goes on after its end").shifted(self.consumed));
+        }
+        Ok(header.filter(|&(_, len)| unread.len() >= len))
+    }
+
     /// Says that nothing more will arrive.
     ///
     /// # Errors
     /// [`Kind::Truncated`](crate::Kind::Truncated) when the answer is not complete: what its last group did is unknown.
     pub fn finish(&self) -> Result<(), Error> {
-        if self.groups_ended == self.groups && self.buffer.is_empty() {
+        let unread = self.chunk.len() - self.at + self.partial.len();
+        if self.groups_ended == self.groups && unread == 0 {
             return Ok(());
         }
-        let offset = self.consumed + self.buffer.len() as u64;
+        let offset = self.consumed + unread as u64;
         let (ended, groups) = (self.groups_ended, self.groups);
         Err(Error::truncated(
             offset,

@@ -1,0 +1,178 @@
+//! Columns of a result, and as what their values are read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use onetrip_wire::backend::Field;
+use postgres_types::{Kind as TypeKind, Type};
+
+use crate::foreign::{self, RustType};
+
+/// Why a value is not read.
+const REFUSED: &str =
+    "this Rust type does not take it; choose another, or cast the column in the SQL, for example to text";
+
+/// A column of a result.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Column {
+    name: String,
+    type_: Type,
+    type_oid: u32,
+    table_oid: Option<u32>,
+    column_id: Option<i16>,
+    type_modifier: i32,
+    form: Form,
+    // Whether no column before it has the same name.
+    is_first: bool,
+}
+
+/// What the values of a column are like, as far as reading them differs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In the binary format of a type that is known: nothing is to be checked.
+    Binary,
+    /// An array in its binary format.
+    Array,
+    /// In text format: of what has no binary form at hand a profile gives the text.
+    Text,
+    /// Nothing is known of the type but its OID.
+    Foreign,
+}
+
+impl Column {
+    /// The columns of a result; `known` are types beside the built-in ones.
+    pub(crate) fn all(fields: Vec<Field>, known: &[Type]) -> Arc<[Column]> {
+        let mut columns: Vec<Column> = Vec::with_capacity(fields.len());
+        for field in fields {
+            let is_first = columns.iter().all(|column| column.name != field.name);
+            columns.push(Column { is_first, ..Column::new(field, known) });
+        }
+        columns.into()
+    }
+
+    fn new(field: Field, known: &[Type]) -> Column {
+        let found = Type::from_oid(field.type_oid)
+            .or_else(|| known.iter().find(|type_| type_.oid() == field.type_oid).cloned());
+        let form = match &found {
+            None => Form::Foreign,
+            Some(_) if field.format == 0 => Form::Text,
+            Some(type_) if matches!(type_.kind(), TypeKind::Array(_)) => Form::Array,
+            Some(_) => Form::Binary,
+        };
+        Column {
+            type_: found.unwrap_or(Type::UNKNOWN),
+            type_oid: field.type_oid,
+            table_oid: (field.table_oid != 0).then_some(field.table_oid),
+            column_id: (field.column != 0).then_some(field.column),
+            type_modifier: field.type_modifier,
+            form,
+            is_first: true,
+            name: field.name,
+        }
+    }
+
+    /// The name; not unique within a result.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The type. A domain comes as its base type. A type that is not built in (an enum, a composite, one of an extension)
+    /// is [`Type::UNKNOWN`] here, for its OID is another in each database (see [`type_oid`](Self::type_oid)), unless the
+    /// client [looked it up](crate::Client::look_up_types).
+    pub fn type_(&self) -> &Type {
+        &self.type_
+    }
+
+    /// The OID of the type, whether built in or not.
+    pub fn type_oid(&self) -> u32 {
+        self.type_oid
+    }
+
+    /// The OID of the table that the column is of.
+    pub fn table_oid(&self) -> Option<u32> {
+        self.table_oid
+    }
+
+    /// The number of the column in its table, from 1.
+    pub fn column_id(&self) -> Option<i16> {
+        self.column_id
+    }
+
+    /// The type modifier, for example of `varchar(20)`; −1 where there is none.
+    pub fn type_modifier(&self) -> i32 {
+        self.type_modifier
+    }
+
+    pub(crate) fn type_name(&self) -> String {
+        match self.form {
+            Form::Foreign => format!("the type with OID {}, which is not built in", self.type_oid),
+            _ => self.type_.to_string(),
+        }
+    }
+
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// Whether its values are simply what a type that takes the column's reads.
+    pub(crate) fn is_binary(&self) -> bool {
+        self.form == Form::Binary
+    }
+
+    /// The type as which `rust` reads a value, where it is not simply the column's.
+    pub(crate) fn type_for(
+        &self,
+        value: Option<&[u8]>,
+        rust: &RustType,
+    ) -> Result<Option<Type>, &'static str> {
+        match self.form {
+            Form::Foreign => foreign::type_for(self.type_oid, value, rust).map(Some),
+            Form::Text if rust.accepts(&Type::TEXT) => Ok(Some(Type::TEXT)),
+            _ if !rust.accepts(&self.type_) => Err(REFUSED),
+            _ => self.check(value).map(|()| None),
+        }
+    }
+
+    /// The type as which serde reads a value.
+    #[cfg(feature = "serde")]
+    pub(crate) fn serde_type(&self, value: Option<&[u8]>) -> Result<Type, &'static str> {
+        let Some(bytes) = value else { return Ok(Type::UNKNOWN) };
+        match self.form {
+            Form::Foreign => foreign::type_of(self.type_oid, bytes),
+            Form::Text => Ok(Type::TEXT),
+            _ => self.check(value).map(|()| self.type_.clone()),
+        }
+    }
+
+    /// Refuses what a `FromSql` would misread.
+    fn check(&self, value: Option<&[u8]>) -> Result<(), &'static str> {
+        match (self.form, value) {
+            (Form::Text, Some(_)) if self.type_ != Type::UNKNOWN => {
+                Err("it came in text format; read it as &str or String")
+            }
+            (Form::Array, Some(value)) => check_array(value).ok_or("the array is corrupt"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Column {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Column").field("name", &self.name).field("type", &self.type_name()).finish()
+    }
+}
+
+/// Whether an array can have as many elements as its header says, before anything is allocated for them.
+pub(crate) fn check_array(value: &[u8]) -> Option<()> {
+    let (header, mut rest) = value.split_first_chunk::<12>()?;
+    let dimensions = i32::from_be_bytes(*header.first_chunk()?);
+    let mut elements: u64 = 1;
+    for _ in 0..u32::try_from(dimensions).ok()? {
+        let (dimension, after) = rest.split_first_chunk::<8>()?;
+        let len = u32::try_from(i32::from_be_bytes(*dimension.first_chunk()?)).ok()?;
+        elements = elements.checked_mul(u64::from(len))?;
+        rest = after;
+    }
+    // An element has a length of 4 bytes at least.
+    (dimensions == 0 || elements <= rest.len() as u64 / 4).then_some(())
+}
