@@ -133,8 +133,10 @@ function buildTypeScript() {
   const before = Date.now() - 1000;
   run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(pkg, "ts")]);
   // What this build did not write is of files that are gone.
-  for (const { name } of readdirSync(dist, { withFileTypes: true }).filter((entry) => entry.isFile())) {
-    if (statSync(join(dist, name)).mtimeMs < before) rmSync(join(dist, name));
+  for (const folder of [dist, join(dist, "neon")]) {
+    for (const { name } of readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile())) {
+      if (statSync(join(folder, name)).mtimeMs < before) rmSync(join(folder, name));
+    }
   }
 }
 
@@ -145,6 +147,7 @@ function buildCommonJs() {
   for (const [entry, name] of [
     ["node", "index"],
     ["slim", "slim"],
+    ["neon/index", "neon/index"],
   ]) {
     run(tool("esbuild", "ESBUILD_BIN"), [
       join(dist, `${entry}.js`),
@@ -157,8 +160,10 @@ function buildCommonJs() {
       `--outfile=${join(cjs, `${name}.cjs`)}`,
     ]);
   }
-  for (const file of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
-    const text = readFileSync(join(dist, file), "utf8").replace(/(from "|import\(")(\.\/[\w/-]+)\.js"/g, '$1$2.cjs"');
+  const folders = ["", "neon/"];
+  for (const file of folders.flatMap((folder) => readdirSync(join(dist, folder)).map((name) => folder + name))) {
+    if (!file.endsWith(".d.ts")) continue;
+    const text = readFileSync(join(dist, file), "utf8").replace(/(from "|import\(")(\.[\w./-]+)\.js"/g, '$1$2.cjs"');
     writeFileSync(join(cjs, file.replace(/\.d\.ts$/, ".d.cts")), text.replace(/\n\/\/# sourceMappingURL=.*/, ""));
   }
 }

@@ -1,7 +1,7 @@
 // What users download, in bytes: printed at each build and held against pkg/size-budget.json.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
@@ -11,10 +11,17 @@ export function checkSizes({ pkg, dist, esbuild }) {
   const budget = JSON.parse(readFileSync(join(pkg, "size-budget.json"), "utf8"));
   const wasm = readFileSync(join(dist, "wasm/onetrip_bg.wasm"));
   const work = mkdtempSync(join(tmpdir(), "onetrip-size-"));
-  const bundle = (name, ...options) => {
+  const bundle = (name, ...options) => bundleFile(join(dist, `${name}.js`), name, ...options);
+  /** What a program is that imports only this. */
+  const program = (name, statement) => {
+    const entry = join(work, `${name}-entry.js`);
+    writeFileSync(entry, statement);
+    return bundleFile(entry, name);
+  };
+  const bundleFile = (entry, name, ...options) => {
     const file = join(work, `${name}.js`);
     execFileSync(esbuild, [
-      join(dist, `${name}.js`),
+      entry,
       "--bundle",
       "--minify",
       "--format=esm",
@@ -32,11 +39,16 @@ export function checkSizes({ pkg, dist, esbuild }) {
     const query = bundle("workerd");
     const loop = bundle("blocks", "--external:./values.js");
     const slim = bundle("slim", "--external:./wasm/onetrip.js");
+    const neon = (from) => `export { neon, neonConfig } from ${JSON.stringify(from)};`;
+    const ours = program("neon", neon(join(dist, "neon/index.js")));
+    const peer = program("peer", neon(join(pkg, "../node_modules/@neondatabase/serverless/index.mjs")));
     const rows = [
       ["WebAssembly", [wasm], { raw: budget.raw_wasm_bytes }],
       ["query path, workerd, without WebAssembly", [query], { gzip: budget.query_path_without_wasm_gzip_bytes }],
       ["query path, workerd, all", [query, wasm], { gzip: budget.query_path_gzip_bytes }],
       ["slim", [slim], {}],
+      ["neon() of onetrip/neon", [ours], { gzip: budget.neon_gzip_bytes }],
+      ["neon() of @neondatabase/serverless", [peer], {}],
       ["decode loop alone", [loop], { gzip: budget.decode_loop_gzip_bytes }],
     ];
     console.log(`${"bytes".padEnd(44)}${["raw", "gzip", "brotli"].map((name) => name.padStart(9)).join("")}   budget`);

@@ -100,7 +100,8 @@ function dateText(date: Date, index: number): string {
   return iso.replace(/^[+-]?\d+/, digits) + (year > 0 ? "" : " BC");
 }
 
-function bytesText(bytes: Uint8Array): string {
+/** bytea as PostgreSQL reads it as text. */
+export function bytesText(bytes: Uint8Array): string {
   hex ??= Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
   let text = "\\x";
   for (const byte of bytes) text += hex[byte];

@@ -30,7 +30,7 @@ function scalarReader(oid: number, field: Field, mapping: Mapping): Read | undef
     case 16: // bool
       return (text) => text === "t" || (text !== "f" && malformed(field, "booleans"));
     case 17: // bytea
-      return (text) => bytes(text, field);
+      return (text) => readBytes(text, field);
     case 20: // int8
       if (mapping.int8 === "bigint") return (text) => parsed(BigInt, text, field, "int8 values");
       return mapping.int8 === "number" ? (text) => safe(number(text, field), field) : undefined;
@@ -114,7 +114,7 @@ function parseTimestamp(text: string, field: Field): Date | number {
 }
 
 /** bytea as text: `\x…` or, with `bytea_output = escape`, characters and octal escapes. */
-function bytes(text: string, field: Field): Uint8Array {
+export function readBytes(text: string, field: Field): Uint8Array<ArrayBuffer> {
   if (text.startsWith("\\x")) {
     const length = (text.length - 2) / 2;
     if (!Number.isInteger(length) || /[^0-9a-f]/.test(text.slice(2))) malformed(field, "bytea values");

@@ -1,4 +1,5 @@
-// The published clients of Neon's protocol against the endpoint: in Node, and in a real workerd.
+// The published clients of Neon's protocol against the endpoint, in Node and in a real workerd: first as they are, then
+// with `onetrip/neon` of the packed tarball under the name of `@neondatabase/serverless`.
 //
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/neon/run.mjs
 //
@@ -9,8 +10,9 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "n
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { printReport, testUrl } from "../shared/package.mjs";
+import { printReport, root, testUrl, withProject } from "../shared/package.mjs";
 import { withWorkerd } from "../workerd/workerd.mjs";
+import { compare } from "./alike.mjs";
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(join(folder, "package.json"));
@@ -54,25 +56,30 @@ async function bundle(entry, source, options) {
   return outdir;
 }
 
+function aliasOf(ours) {
+  return ours === undefined ? {} : { "@neondatabase/serverless": ours };
+}
+
 const checks = JSON.stringify(join(folder, "checks.mjs"));
 
-async function inNode() {
+/** @param ours the file of `onetrip/neon`, if it is to stand in for the original */
+async function inNode(ours) {
   const source = `import { run } from ${checks};
     import { PrismaClient } from ${JSON.stringify(generate("nodejs"))};
     import ws from "ws";
-    export const report = (endpoint, url) => run(endpoint, url, PrismaClient, globalThis.WebSocket ?? ws);`;
+    export const report = (endpoint, url) => run(endpoint, url, PrismaClient, ${ours === undefined ? "globalThis.WebSocket ?? ws" : "null"});`;
   const banner = { js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);` };
-  const out = await bundle("node.mjs", source, { platform: "node", banner });
-  const { report } = await import(pathToFileURL(join(out, "node.mjs")).href);
+  const out = await bundle("node.mjs", source, { platform: "node", banner, alias: aliasOf(ours) });
+  const { report } = await import(`${pathToFileURL(join(out, "node.mjs")).href}?${ours}`);
   return report(endpoint.host, url);
 }
 
-async function inWorkerd() {
+async function inWorkerd(ours) {
   const source = `import { run } from ${checks};
     import { PrismaClient } from ${JSON.stringify(generate("workerd"))};
     export default {
       async fetch(request, env) {
-        return Response.json(await run(env.ENDPOINT, env.URL, PrismaClient));
+        return Response.json(await run(env.ENDPOINT, env.URL, PrismaClient, ${ours === undefined ? "undefined" : "null"}));
       },
     };`;
   const wasm = {
@@ -89,6 +96,7 @@ async function inWorkerd() {
     external: ["node:*", "cloudflare:*"],
     loader: { ".wasm": "copy" },
     plugins: [wasm],
+    alias: aliasOf(ours),
   });
   const names = readdirSync(out).sort((a, b) => Number(b === "worker.mjs") - Number(a === "worker.mjs"));
   const modules = Object.fromEntries(names.map((name) => [name, readFileSync(join(out, name))]));
@@ -110,6 +118,16 @@ let ok = false;
 try {
   ok = printReport("clients of Neon's protocol, Node", await inNode());
   ok = printReport("clients of Neon's protocol, workerd", await inWorkerd()) && ok;
+  await withProject(async (project) => {
+    const ours = createRequire(join(project, "package.json")).resolve("onetrip/package.json");
+    const entry = join(dirname(ours), "dist/neon/index.js");
+    ok = printReport("onetrip/neon by import alias, Node", await inNode(entry)) && ok;
+    ok = printReport("onetrip/neon by import alias, workerd", await inWorkerd(entry)) && ok;
+    const recorded = JSON.parse(readFileSync(join(root, "tests/vectors/neon.json"), "utf8")).answers;
+    const modules = [await import(pathToFileURL(entry).href), await import("@neondatabase/serverless")];
+    const report = await compare(...modules, { endpoint: endpoint.host, url, recorded });
+    ok = printReport("onetrip/neon beside @neondatabase/serverless, all deeply equal", report) && ok;
+  });
 } finally {
   rmSync(work, { recursive: true });
 }
