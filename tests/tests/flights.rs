@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use onetrip_tests::{Faults, Stack, http::Response};
+use onetrip_tests::{Faults, Gateway, Stack, http, http::Response};
 use serde_json::{Value, json};
 
 /// The flights of one request on a warm connection, each as the tags of what the gateway sent.
@@ -52,6 +52,46 @@ async fn a_batch_of_ten_is_one_request_and_one_flight() {
 
     let (_, answer) = flights_of(&stack, &json!({"sql": "select count(*) from notes"})).await;
     assert_eq!(answer.json()["rows"], json!([{"count": "10"}]));
+}
+
+#[tokio::test]
+async fn independent_groups_are_one_request_and_one_flight_and_fail_alone() {
+    let stack = Stack::start("").await;
+    stack.pipeline(&json!({"sql": "create table marks (id int4 primary key)"})).await;
+    let insert = |id: i32| json!({"sql": "insert into marks values ($1)", "params": [id]});
+    let body = json!({"groups": [
+        insert(1),
+        {"batch": [insert(2), insert(1), insert(3)]},
+        insert(4),
+        {"batch": [insert(5), insert(6)]},
+        {"sql": "selec"},
+        insert(7),
+    ]});
+    stack.proxy.forget();
+    let authorization = Gateway::basic(&stack.database.name, &stack.database.password);
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/json"),
+        ("accept", "application/vnd.onetrip.pgwire"),
+    ];
+    let path = format!("/v1/{}/pipeline", stack.database.name);
+    let sent = http::send(stack.gateway.address(), "POST", &path, &headers, body.to_string().into_bytes());
+    let answer = sent.await.unwrap();
+    assert_eq!(answer.status, 200);
+    let mut tags = Vec::new();
+    let mut rest = &answer.body[..];
+    while let [tag, length @ ..] = rest {
+        tags.push(*tag);
+        rest = &rest[1 + u32::from_be_bytes(length[..4].try_into().unwrap()) as usize..];
+    }
+    tags.retain(|tag| b"CEZ".contains(tag));
+    assert_eq!(String::from_utf8(tags).unwrap(), "CZ".to_owned() + "CEZ" + "CZ" + "CCZ" + "EZ" + "CZ");
+    let flights = stack.proxy.flights();
+    let [flight] = &flights[..] else { panic!("{} flights: {flights:?}", flights.len()) };
+    assert!(flight.frontend.starts_with("PBDESPBDEPBDEPBDESPBDESPBDEPBDESPBDESPBDES"), "{}", flight.frontend);
+
+    let left = stack.pipeline(&json!({"sql": "select array_agg(id order by id) as ids from marks"})).await;
+    assert_eq!(left.json()["rows"], json!([{"ids": "{1,4,5,6,7}"}]));
 }
 
 #[tokio::test]

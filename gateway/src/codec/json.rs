@@ -1,4 +1,5 @@
-//! JSON request bodies: `{"sql", "params"}` or `{"batch": [{"sql", "params"}, …]}` (PROTOCOL.md section 1.1).
+//! JSON request bodies: `{"sql", "params"}`, `{"batch": [{"sql", "params"}, …]}`, or `{"groups": […]}` of either (PROTOCOL.md
+//! section 1.1).
 //!
 //! Numbers keep the digits that the client wrote: a parameter is cut out of the body, not read into a number.
 
@@ -7,6 +8,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use onetrip_wire::encoder::Batch;
 use onetrip_wire::frontend::{self, Parameter, Statement};
+use onetrip_wire::problem::Code;
 use onetrip_wire::representation::Representation;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -18,6 +20,20 @@ use crate::session_settings::SessionSettings;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    sql: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    batch: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    groups: Option<&'a RawValue>,
+}
+
+/// One transaction: a body without groups, or one of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Group<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     sql: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -45,51 +61,88 @@ pub(super) fn decode(body: &[u8], representation: Representation) -> Result<Pipe
     let text = std::str::from_utf8(body).map_err(|error| {
         Failure::malformed(format!("byte {}: the body is not UTF-8", error.valid_up_to()))
     })?;
-    let body: Body<'_> = object("the body", text)?;
+    let Body { sql, params, batch, groups } = object("the body", text)?;
     let mut frames = Vec::with_capacity(text.len() + 64);
-    let batch = match (body.sql, body.batch) {
-        (Some(sql), None) => {
-            statement(&mut frames, "", sql, body.params)?;
-            Batch::Single
-        }
-        (None, Some(batch)) => {
-            if body.params.is_some() {
-                return Err(Failure::malformed(
-                    "params stands beside batch; each element of batch has its own params",
-                ));
-            }
-            let items: Vec<&RawValue> = serde_json::from_str(batch.get())
-                .map_err(|_| Failure::malformed("batch must be an array of {\"sql\": …, \"params\": […]}"))?;
-            if items.is_empty() {
-                return Err(Failure::malformed("batch is empty; it must hold at least one statement"));
-            }
-            for (index, item) in items.iter().enumerate() {
-                let item: Item<'_> = object(&format!("batch[{index}]"), item.get())?;
-                let sql =
-                    item.sql.ok_or_else(|| Failure::malformed(format!("batch[{index}].sql is missing")))?;
-                statement(&mut frames, &format!("batch[{index}]."), sql, item.params)?;
-            }
-            Batch::Many
-        }
-        (Some(_), Some(_)) => {
-            return Err(Failure::malformed("the body has sql and batch; send one of them"));
-        }
-        (None, None) => {
+    let (batch, groups) = match groups {
+        None => (group(&mut frames, "", &Group { sql, params, batch })?, 1),
+        Some(_) if sql.is_some() || params.is_some() || batch.is_some() => {
             return Err(Failure::malformed(
-                "the body has neither sql nor batch; send {\"sql\": \"select $1::int\", \"params\": [1]}",
+                "sql, params or batch stands beside groups; each element of groups has its own",
             ));
         }
+        Some(groups) => {
+            if matches!(representation, Representation::Json(_)) {
+                return Err(Failure::new(
+                    Code::NotAcceptable,
+                    "the answer to groups cannot be JSON; send an Accept header that takes column blocks or frames",
+                ));
+            }
+            let groups = list(groups, "groups", "{\"sql\": …, \"params\": […]} or {\"batch\": […]}")?;
+            for (index, item) in groups.iter().enumerate() {
+                group(
+                    &mut frames,
+                    &format!("groups[{index}]."),
+                    &object(&format!("groups[{index}]"), item.get())?,
+                )?;
+            }
+            (Batch::Many, groups.len())
+        }
     };
-    frontend::sync(&mut frames);
     Ok(Pipeline {
         frames: Bytes::from(frames),
-        groups: 1,
+        groups,
         script: false,
         batch,
         representation,
         transaction: Bytes::new(),
         settings: SessionSettings::default(),
     })
+}
+
+/// Writes the frames of one transaction, its Sync included. `path` is where it stands in the body.
+fn group(frames: &mut Vec<u8>, path: &str, group: &Group<'_>) -> Result<Batch, Failure> {
+    let what = if path.is_empty() { "the body" } else { path.trim_end_matches('.') };
+    let batch = match (group.sql, group.batch) {
+        (Some(sql), None) => {
+            statement(frames, path, sql, group.params)?;
+            Batch::Single
+        }
+        (None, Some(batch)) => {
+            if group.params.is_some() {
+                return Err(Failure::malformed(format!(
+                    "{path}params stands beside batch; each element of batch has its own params"
+                )));
+            }
+            let items = list(batch, &format!("{path}batch"), "{\"sql\": …, \"params\": […]}")?;
+            for (index, item) in items.iter().enumerate() {
+                let place = format!("{path}batch[{index}]");
+                let item: Item<'_> = object(&place, item.get())?;
+                let sql = item.sql.ok_or_else(|| Failure::malformed(format!("{place}.sql is missing")))?;
+                statement(frames, &format!("{place}."), sql, item.params)?;
+            }
+            Batch::Many
+        }
+        (Some(_), Some(_)) => {
+            return Err(Failure::malformed(format!("{what} has sql and batch; send one of them")));
+        }
+        (None, None) => {
+            return Err(Failure::malformed(format!(
+                "{what} has neither sql nor batch; send {{\"sql\": \"select $1::int\", \"params\": [1]}}"
+            )));
+        }
+    };
+    frontend::sync(frames);
+    Ok(batch)
+}
+
+/// Reads an array that must not be empty; `elements` says what it holds.
+fn list<'a>(raw: &'a RawValue, what: &str, elements: &str) -> Result<Vec<&'a RawValue>, Failure> {
+    let items: Vec<&RawValue> = serde_json::from_str(raw.get())
+        .map_err(|_| Failure::malformed(format!("{what} must be an array of {elements}")))?;
+    if items.is_empty() {
+        return Err(Failure::malformed(format!("{what} is empty; it must hold at least one {elements}")));
+    }
+    Ok(items)
 }
 
 fn statement(
@@ -234,6 +287,30 @@ mod tests {
     }
 
     #[test]
+    fn each_of_several_groups_has_a_sync_of_its_own() {
+        let body = r#"{"groups": [{"sql": "a", "params": [1]}, {"batch": [{"sql": "b"}, {"sql": "c"}]}, {"sql": "d"}]}"#;
+        let pipeline = decode(body.as_bytes(), Representation::Frames).unwrap();
+        assert_eq!(pipeline.groups, 3);
+        let Request::Pipeline(groups) = Request::parse(&pipeline.frames, &Default::default()).unwrap() else {
+            panic!()
+        };
+        let sql = groups.iter().map(|group| {
+            let statements = group.statements.iter().map(|statement| &pipeline.frames[statement.sql.clone()]);
+            statements.collect::<Vec<_>>()
+        });
+        assert_eq!(sql.collect::<Vec<_>>(), [&[b"a"][..], &[b"b", b"c"], &[b"d"]]);
+    }
+
+    #[test]
+    fn the_answer_to_several_groups_cannot_be_json() {
+        let body = br#"{"groups": [{"sql": "a"}]}"#;
+        let json = Representation::Json(Default::default());
+        let failure = decode(body, json).map(|_| ()).unwrap_err();
+        assert_eq!(failure.code, Code::NotAcceptable);
+        assert!(failure.detail.contains("Accept"), "{}", failure.detail);
+    }
+
+    #[test]
     fn a_wrong_body_is_refused_with_the_member_that_is_wrong() {
         let zero = r#"{"batch": [{"sql": "a"}, {"sql": "a", "params": [1, "\u0000"]}]}"#;
         let many = format!(r#"{{"sql": "a", "params": [{}1]}}"#, "1,".repeat(70_000));
@@ -262,6 +339,29 @@ mod tests {
             (r#"{"batch": [{"sql": "a", "x": 1}]}"#, "batch[0]: unknown field `x`"),
             (r#"{"batch": [{"sql": "a", "params": 1}]}"#, "batch[0].params must be an array"),
             (zero, "batch[1].params[1] holds a zero character"),
+            (r#"{"groups": []}"#, "groups is empty"),
+            (r#"{"groups": {}}"#, "groups must be an array"),
+            (r#"{"groups": null}"#, "groups must be an array"),
+            (r#"{"groups": [{"sql": "a"}], "sql": "a"}"#, "beside groups"),
+            (r#"{"groups": [{"sql": "a"}], "params": []}"#, "beside groups"),
+            (r#"{"groups": [{"sql": "a"}], "batch": [{"sql": "a"}]}"#, "beside groups"),
+            (r#"{"groups": [{"sql": "a"}, 1]}"#, "groups[1] must be a JSON object"),
+            (r#"{"groups": [{"sql": "a"}, {}]}"#, "groups[1] has neither sql nor batch"),
+            (r#"{"groups": [{"sql": "a", "batch": []}]}"#, "groups[0] has sql and batch"),
+            (r#"{"groups": [{"groups": []}]}"#, "groups[0]: unknown field `groups`"),
+            (
+                r#"{"groups": [{"sql": "a"}, {"sql": "a", "params": [1, "\u0000"]}]}"#,
+                "groups[1].params[1] holds a zero",
+            ),
+            (
+                r#"{"groups": [{"batch": [{"sql": "a"}, {"sql": 1}]}]}"#,
+                "groups[0].batch[1].sql must be a string",
+            ),
+            (r#"{"groups": [{"batch": []}]}"#, "groups[0].batch is empty"),
+            (
+                r#"{"groups": [{"batch": [{"sql": "a"}], "params": []}]}"#,
+                "groups[0].params stands beside batch",
+            ),
             (&many, "one statement takes at most 65535"),
         ] {
             let failure = decode(body.as_bytes(), Representation::Frames).map(|_| ()).unwrap_err();
