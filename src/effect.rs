@@ -51,6 +51,7 @@ mod tests {
         for statement in statements {
             let sql = statement[0].as_str().unwrap();
             assert_eq!(Effect::of(sql) == Effect::Atomic, statement[1].as_bool().unwrap(), "{sql}");
+            assert_eq!(Effect::of(sql) == Effect::Open, statement[2].as_bool().unwrap_or(false), "{sql}");
         }
     }
 

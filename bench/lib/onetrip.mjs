@@ -30,21 +30,24 @@ function clientAlone(kind, options) {
   };
 }
 
-const statements = [
-  {
-    text: "",
-    mapping: { int8: "string", numeric: "string", timestamps: "date", json: "parsed" },
-    arrayRows: false,
-    commandTag: false,
-  },
-];
+const group = {
+  statements: [
+    {
+      text: "",
+      mapping: { int8: "string", numeric: "string", timestamps: "date", json: "parsed" },
+      arrayRows: false,
+      commandTag: false,
+    },
+  ],
+  mode: undefined,
+};
 
 /** The decoder alone: from the bytes of an answer to its rows, without a request. */
 function blocks(bytes) {
   return () => {
-    const reader = new ResponseReader(statements);
+    const reader = new ResponseReader([group]);
     reader.push(bytes);
-    return reader.finish()[0].rows;
+    return reader.finish()[0][0].rows;
   };
 }
 
@@ -52,9 +55,9 @@ function blocks(bytes) {
 async function frames(bytes) {
   const wasm = await loadFrom(source)();
   return () => {
-    const reader = new ResponseReader(statements);
+    const reader = new ResponseReader([group]);
     readFrames(wasm, bytes, "utf16", { int8Binary: false, timestampsText: false, jsonText: false }, reader);
-    return reader.finish()[0].rows;
+    return reader.finish()[0][0].rows;
   };
 }
 

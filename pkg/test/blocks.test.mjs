@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ProtocolError, UsageError } from "../dist/errors.js";
 import { DEFAULTS } from "../dist/options.js";
-import { ResponseReader } from "../dist/response.js";
 import * as encode from "./support/encode.mjs";
+import { GroupReader } from "./support/reader.mjs";
 
 const { concat } = encode;
 
 function read(bytes, mapping = {}, arrayRows = false, statements = 1) {
-  const reader = new ResponseReader(
+  const reader = new GroupReader(
     Array.from({ length: statements }, () => ({
       text: "select",
       mapping: { ...DEFAULTS, ...mapping },
@@ -584,13 +584,17 @@ test("an answer may come in pieces that end with a message, and offsets count ov
     encode.complete("SELECT 1"),
   ];
   const statement = { text: "", mapping: DEFAULTS, arrayRows: false };
-  const reader = new ResponseReader([statement]);
-  for (const piece of pieces) reader.push(piece);
+  const readerOfPieces = () => {
+    const reader = new GroupReader([statement]);
+    for (const piece of pieces) reader.push(piece);
+    return reader;
+  };
   const before = pieces.reduce((sum, piece) => sum + piece.length, 0);
   assert.throws(
-    () => reader.finish(),
+    () => readerOfPieces().finish(),
     (error) => error instanceof ProtocolError && error.offset === before,
   );
+  const reader = readerOfPieces();
   reader.push(encode.ready());
   assert.deepStrictEqual(reader.finish()[0].rows, [{ v: "ä" }]);
 });

@@ -5,8 +5,18 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { inspect } from "node:util";
 import { test } from "node:test";
-import { connect, EndpointError, NetworkError, ProtocolError, SqlError, UsageError } from "../dist/node.js";
-import { isUndone } from "../dist/retry.js";
+import {
+  connect,
+  EndpointError,
+  NetworkError,
+  OnetripError,
+  ProtocolError,
+  RefusedError,
+  SqlError,
+  UnreachableError,
+  UsageError,
+} from "../dist/node.js";
+import { isUndone, outcomeOfFailed } from "../dist/statement.js";
 import { connect as slimConnect } from "../dist/slim.js";
 import * as encode from "./support/encode.mjs";
 import { BLOCKS, FRAMES, endpoint, problem } from "./support/endpoint.mjs";
@@ -251,12 +261,129 @@ test("an endpoint that is down is a network error with its cause", async () => {
   await new Promise((resolve) => server.close(resolve));
   const sql = connect(`http://role:hunter2@127.0.0.1:${port}/app`);
   await assert.rejects(sql`select 1`, (error) => {
-    assert.ok(error instanceof NetworkError && clean(error));
+    assert.ok(error instanceof UnreachableError && clean(error));
     assert.equal(error.url, `http://127.0.0.1:${port}/v1/app/pipeline`);
     assert.ok(error.message.includes("ECONNREFUSED") && error.message.includes(error.url));
     assert.ok(error.cause instanceof Error);
     return true;
   });
+});
+
+test("each error says whether the statement took effect", async (t) => {
+  const ok = encode.concat(encode.complete("INSERT 0 1"), encode.ready());
+  const sqlError = (fields) => encode.concat(encode.error({ V: "ERROR", M: "failed", ...fields }), encode.ready());
+  const big = encode.response(1, [{ name: "n", oid: 20, kind: "text", values: ["9007199254740993"] }]);
+  const refused = (status, code) => problem(status, { code, detail: "no", retryable: false });
+  const rows = [
+    [{ body: sqlError({ C: "22012" }) }, SqlError, "sql", "notExecuted"],
+    [{ body: encode.error({ V: "FATAL", C: "57P01", M: "bye" }) }, SqlError, "sql", "unknown"],
+    [refused(401, "invalid_credentials"), RefusedError, "refused", "notExecuted"],
+    [refused(429, "too_many_requests"), RefusedError, "refused", "notExecuted"],
+    [refused(502, "database_unreachable"), RefusedError, "refused", "notExecuted"],
+    [refused(502, "connection_lost"), EndpointError, "endpoint", "unknown"],
+    [refused(500, "internal"), EndpointError, "endpoint", "unknown"],
+    [{ status: 524, headers: {}, body: "" }, EndpointError, "endpoint", "unknown"],
+    [{ status: 403, headers: {}, body: "" }, RefusedError, "refused", "notExecuted"],
+    [refused(408, "deadline_in_queue"), NetworkError, "network", "notExecuted"],
+    [refused(504, "deadline_exceeded"), NetworkError, "network", "unknown"],
+    [{ body: one.subarray(0, 20) }, ProtocolError, "protocol", "unknown"],
+    [{ body: big }, UsageError, "usage", "executed"],
+    [{ body: encode.concat(encode.complete("BEGIN"), encode.ready("T")) }, UsageError, "usage", "notExecuted"],
+    [(outgoing) => outgoing.destroy(), NetworkError, "network", "unknown"],
+  ];
+  const { url } = await endpoint(t, ({ number }) => rows[number - 1][0] ?? { body: ok });
+  const sql = connect(url, { int8: "number", maxAttempts: 1 });
+  for (const [, type, kind, outcome] of rows) {
+    const error = await sql`insert into t values (1)`.catch((error) => error);
+    assert.ok(error instanceof type && error instanceof OnetripError && clean(error), error.stack);
+    assert.deepEqual([error.kind, error.outcome, error.name], [kind, outcome, type.name], error.message);
+    assert.equal(error instanceof NetworkError && error.timedOut, error.cause?.code?.startsWith("deadline") ?? false);
+  }
+  assert.equal((await sql`select ${undefined}`.catch((error) => error)).outcome, "notExecuted");
+});
+
+test("an error of a statement that can commit on its own leaves the outcome open", () => {
+  const table = JSON.parse(readFileSync(new URL("../../tests/vectors/conflicts.json", import.meta.url), "utf8"));
+  for (const [statement, undone, open] of table.statements) {
+    const outcome = outcomeOfFailed({ statements: [{ text: "select 1" }, { text: statement }], mode: undefined });
+    assert.equal(outcome, open ? "unknown" : "notExecuted", statement);
+    assert.ok(!(undone && open));
+  }
+});
+
+test("what did not leave is unreachable: no such host, no TLS session; what broke on the way is not", async (t) => {
+  const listening = async (server) => {
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => server.close());
+    return server.address().port;
+  };
+  const cut = await listening(createServer((socket) => socket.on("error", () => {}).once("data", () => socket.end())));
+  const reset = await listening(
+    createServer((socket) => socket.on("error", () => {}).once("data", () => socket.resetAndDestroy())),
+  );
+  for (const [address, type] of [
+    ["http://role:hunter2@nothing.invalid/app", UnreachableError],
+    [`https://role:hunter2@127.0.0.1:${cut}/app`, UnreachableError],
+    [`http://role:hunter2@127.0.0.1:${cut}/app`, NetworkError],
+    [`http://role:hunter2@127.0.0.1:${reset}/app`, NetworkError],
+  ]) {
+    const error = await connect(address, { maxAttempts: 1 })`insert`.catch((error) => error);
+    assert.ok(error.constructor === type && clean(error), `${address}: ${error.stack}`);
+    assert.equal(error.outcome, type === UnreachableError ? "notExecuted" : "unknown");
+  }
+});
+
+test("what runtimes throw is read for whether the request left", async () => {
+  const error = (message, members = {}, cause) => Object.assign(new TypeError(message, { cause }), members);
+  const node = (message, members) => error("fetch failed", {}, Object.assign(new Error(message), members));
+  const deno = (text) =>
+    error("fetch failed", {}, new Error(`error sending request for url (http://a.example/): ${text}`));
+  // Recorded from Node 20, Deno 2.9, Bun 1.4 and workerd.
+  const thrown = [
+    [node("connect ECONNREFUSED 127.0.0.1:1", { code: "ECONNREFUSED", syscall: "connect" }), true],
+    [node("getaddrinfo ENOTFOUND a.example", { code: "ENOTFOUND", syscall: "getaddrinfo" }), true],
+    [node("connect ETIMEDOUT 127.0.0.1:1", { code: "ETIMEDOUT", syscall: "connect" }), true],
+    [node("Connect Timeout Error", { code: "UND_ERR_CONNECT_TIMEOUT" }), true],
+    [node("self-signed certificate", { code: "DEPTH_ZERO_SELF_SIGNED_CERT" }), true],
+    [node("certificate has expired", { code: "CERT_HAS_EXPIRED" }), true],
+    [node("altnames", { code: "ERR_TLS_CERT_ALTNAME_INVALID" }), true],
+    [
+      node("Client network socket disconnected before secure TLS connection was established", { code: "ECONNRESET" }),
+      true,
+    ],
+    [node("read ECONNRESET", { code: "ECONNRESET", syscall: "read" }), false],
+    [node("read ETIMEDOUT", { code: "ETIMEDOUT", syscall: "read" }), false],
+    [node("other side closed", { code: "UND_ERR_SOCKET" }), false],
+    [deno("client error (Connect): tcp connect error: Connection refused (os error 111)"), true],
+    [deno("client error (Connect): dns error: failed to lookup address information"), true],
+    [deno("client error (Connect): tls handshake eof"), true],
+    [deno("client error (SendRequest): connection closed before message completed"), false],
+    [error("fetch failed", {}, new Error("Connection reset by peer (os error 104)")), false],
+    [error("ECONNREFUSED: Unable to connect. Is the computer able to access the url?", { code: "ECONNREFUSED" }), true],
+    [error("self signed certificate", { code: "DEPTH_ZERO_SELF_SIGNED_CERT" }), true],
+    [error("ECONNRESET: The socket connection was closed unexpectedly.", { code: "ECONNRESET" }), false],
+    [new Error("Network connection lost."), false],
+    ["no error at all", false],
+  ];
+  for (const [cause, notSent] of thrown) {
+    const fetch = () => Promise.reject(cause);
+    const sql = connect("https://role:hunter2@endpoint.example/app", { fetch, maxAttempts: 1 });
+    const found = await sql`insert`.catch((error) => error);
+    assert.equal(found.constructor, notSent ? UnreachableError : NetworkError, found.message);
+    assert.equal(found.cause, cause);
+  }
+});
+
+test("the endpoint is told how long the answer is waited for, less at each attempt", async (t) => {
+  const busy = problem(503, { code: "pool_timeout", retryable: true }, { "retry-after": "0" });
+  const { url, requests } = await endpoint(t, ({ number }) => (number === 1 ? busy : { body: one }));
+  await connect(url, { timeoutMs: 10_000.5 })`select 1`;
+  const told = requests.map(({ headers }) => headers["onetrip-deadline"]);
+  assert.ok(told.every((text) => /^[0-9]+$/.test(text)));
+  assert.ok(Number(told[0]) <= 10_001 && Number(told[0]) > 9_000, told[0]);
+  assert.ok(Number(told[1]) < Number(told[0]), told.join());
+  await connect(url)`select 1`;
+  assert.equal(requests[2].headers["onetrip-deadline"], undefined);
 });
 
 test("timeoutMs ends a request that hangs", async (t) => {

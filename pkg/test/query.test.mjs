@@ -169,6 +169,70 @@ test("a transaction is one request, its results in order and in each query's for
   assert.equal(requests.length, 1);
 });
 
+test("a transaction's mode is a statement before and one behind, whose results and indexes nobody sees", async (t) => {
+  const row = (value) => encode.answer(1, [{ name: "n", oid: 23, kind: "int32", values: [value] }]);
+  const begun = encode.concat(encode.parseComplete, encode.noData, encode.complete("BEGIN"));
+  const committed = encode.complete("COMMIT");
+  const failed = (code) => encode.concat(encode.error({ V: "ERROR", C: code, M: "failed" }), encode.ready("E"));
+  let body;
+  const { url, requests } = await endpoint(t, () => ({ body }));
+  const sql = connect(url);
+  body = encode.concat(begun, row(1), row(2), committed, encode.ready());
+  const mode = { isolationLevel: "serializable", readOnly: true, deferrable: false };
+  const results = await sql.transaction([sql`select 1`, sql`select ${2}`.full()], { ...mode, idempotent: true });
+  assert.deepStrictEqual(
+    [results[0], results[1].rows, results[1].command, results.length],
+    [[{ n: 1 }], [{ n: 2 }], "SELECT", 2],
+  );
+  assert.deepEqual(requests[0].body, {
+    batch: [
+      { sql: "begin isolation level serializable read only not deferrable" },
+      { sql: "select 1", params: [] },
+      { sql: "select $1", params: ["2"] },
+      { sql: "commit" },
+    ],
+  });
+  const texts = [
+    [{ readOnly: false }, "begin read write"],
+    [{ isolationLevel: "read uncommitted" }, "begin isolation level read uncommitted"],
+    [{ deferrable: true, readOnly: undefined }, "begin deferrable"],
+  ];
+  body = encode.concat(begun, row(1), committed, encode.ready());
+  for (const [options, text] of texts) {
+    assert.deepStrictEqual(await sql.transaction([sql`select 1`], options), [[{ n: 1 }]]);
+    assert.equal(requests.at(-1).body.batch[0].sql, text);
+  }
+  const failure = (options = mode) =>
+    sql.transaction([sql`select 1`, sql`select 2`], options).then(
+      () => assert.fail("it succeeded"),
+      (error) => [error.code, error.statement, error.sql, error.outcome],
+    );
+  for (const [answered, expected] of [
+    [encode.concat(begun, failed("22012")), ["22012", 0, "select 1", "notExecuted"]],
+    [encode.concat(begun, row(1), failed("22012")), ["22012", 1, "select 2", "notExecuted"]],
+    [encode.concat(begun, row(1), row(2), failed("23503")), ["23503", undefined, undefined, "notExecuted"]],
+    [failed("25001"), ["25001", undefined, undefined, "notExecuted"]],
+  ]) {
+    body = answered;
+    assert.deepEqual(await failure(), expected);
+  }
+  const before = requests.length;
+  assert.deepStrictEqual(await sql.transaction([], mode), []);
+  assert.equal(requests.length, before);
+  for (const [options, word] of [
+    [{ isolationLevel: "Serializable" }, '"serializable"'],
+    [{ readOnly: "yes" }, '"readOnly" must be true or false'],
+    [{ deferrable: 1 }, '"deferrable"'],
+    [{ isolation: "serializable" }, '"isolation"'],
+  ])
+    assert.throws(
+      () => sql.transaction([sql`select 1`], options),
+      (error) => error instanceof UsageError && error.message.includes(word),
+      word,
+    );
+  assert.throws(() => sql.with({ readOnly: true }), UsageError, "a mode is a transaction's");
+});
+
 test("a failed transaction names its statement, and each of its queries fails alike", async (t) => {
   const body = encode.concat(
     encode.answer(1, [{ name: "n", oid: 23, kind: "int32", values: [1] }]),
@@ -198,6 +262,7 @@ test("a failed transaction names its statement, and each of its queries fails al
     { ...failure },
     {
       kind: "sql",
+      outcome: "notExecuted",
       severity: "ERROR",
       code: "22012",
       position: 8,

@@ -1,6 +1,17 @@
 // What the types promise, checked by the compiler alone: this file is never run.
 
-import { connect, SqlError, type FullResult, type ObjectRow, type Query, type Sql } from "../dist/index.js";
+import {
+  connect,
+  EndpointError,
+  NetworkError,
+  OnetripError,
+  SqlError,
+  type FullResult,
+  type ObjectRow,
+  type Outcome,
+  type Query,
+  type Sql,
+} from "../dist/index.js";
 import { connect as slimConnect } from "../dist/slim.js";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -55,7 +66,7 @@ export async function transactions(): Promise<void> {
       sql.query<[string]>("select count(*) from users", [], { arrayRows: true }),
       sql`delete from users`.full(),
     ],
-    { timeoutMs: 1000 },
+    { timeoutMs: 1000, isolationLevel: "repeatable read", readOnly: true, deferrable: false },
   );
   same<typeof users, User[]>();
   same<typeof counts, [string][]>();
@@ -75,6 +86,10 @@ export function values(settings: { theme: string }, bytes: Uint8Array): void {
   void sql.query(1);
   // @ts-expect-error there is no such mapping
   void sql.with({ int8: "float" });
+  // @ts-expect-error there is no such isolation level
+  void sql.transaction([sql`select 1`], { isolationLevel: "snapshot" });
+  // @ts-expect-error a mode is a transaction's
+  void sql.with({ readOnly: true });
   // @ts-expect-error a transaction takes queries, not results
   void sql.transaction([Promise.resolve([])]);
   // @ts-expect-error called like a function it could not tell values from text
@@ -87,5 +102,12 @@ export function errors(error: unknown): string | undefined {
   if (!(error instanceof SqlError)) return undefined;
   same<typeof error.kind, "sql">();
   same<typeof error.statement, number | undefined>();
+  same<typeof error.outcome, Outcome>();
   return error.constraint ?? error.code;
+}
+
+export function kinds(error: unknown): boolean {
+  if (error instanceof EndpointError) return error.retryable && error.kind === "refused";
+  if (error instanceof NetworkError) return error.timedOut;
+  return error instanceof OnetripError && error.outcome === "notExecuted";
 }

@@ -5,8 +5,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { loadFrom } from "../dist/load.js";
 import { DEFAULTS } from "../dist/options.js";
-import { ResponseReader } from "../dist/response.js";
 import { readFrames, wireMapping } from "../dist/wasm.js";
+import { GroupReader } from "./support/reader.mjs";
 
 const load = loadFrom(() => readFileSync(new URL("../dist/wasm/onetrip_bg.wasm", import.meta.url)));
 const bytes = (hex) => new Uint8Array(Buffer.from(hex, "hex"));
@@ -15,7 +15,7 @@ test("a trap ends one answer and no other", async () => {
   const wasm = await load();
   const select = bytes(vectors().find(({ name }) => name === "one_row_of_each_kind").frames);
   const good = () => {
-    const response = new ResponseReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
+    const response = new GroupReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
     readFrames(wasm, select, "utf16", wireMapping([DEFAULTS]), response);
     return response.finish()[0].rows.length;
   };
@@ -32,7 +32,7 @@ test("a trap ends one answer and no other", async () => {
   };
   const before = wasm.memory;
   assert.throws(
-    () => readFrames(greedy, select, "utf16", wireMapping([DEFAULTS]), new ResponseReader([])),
+    () => readFrames(greedy, select, "utf16", wireMapping([DEFAULTS]), new GroupReader([])),
     (error) => error.kind === "protocol" && error.cause instanceof WebAssembly.RuntimeError,
   );
   assert.equal(resets, 1);
@@ -53,7 +53,7 @@ test("flipped bytes in frames give rows or an error of onetrip's, and never a tr
     const mapping = [DEFAULTS, { ...DEFAULTS, int8: "bigint" }, { ...DEFAULTS, timestamps: "string", json: "text" }][
       round % 3
     ];
-    const response = new ResponseReader(Array.from({ length: count }, () => ({ text: "", mapping, arrayRows: false })));
+    const response = new GroupReader(Array.from({ length: count }, () => ({ text: "", mapping, arrayRows: false })));
     try {
       readFrames(wasm, frames, round % 2 ? "utf8" : "utf16", wireMapping([mapping]), response);
       response.finish();
@@ -86,7 +86,7 @@ test("the module's memory stays small, however long the answers are", async () =
     frame("Z", Buffer.from("I")),
   ]);
   for (let round = 0; round < 3; round++) {
-    const response = new ResponseReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
+    const response = new GroupReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
     readFrames(wasm, long, "utf16", wireMapping([DEFAULTS]), response);
     assert.equal(response.finish()[0].rows.length, 30_000);
   }
@@ -135,13 +135,13 @@ for (const vector of vectors()) {
         ["blocks_int8", { int8: "bigint" }],
       ]) {
         const made = outcome(() => {
-          const reader = new ResponseReader(wanted(mapping, arrayRows));
+          const reader = new GroupReader(wanted(mapping, arrayRows));
           reader.push(bytes(vector[member]));
           return reader.finish();
         });
         for (const strings of ["utf8", "utf16"]) {
           const local = outcome(() => {
-            const reader = new ResponseReader(wanted(mapping, arrayRows));
+            const reader = new GroupReader(wanted(mapping, arrayRows));
             readFrames(wasm, bytes(vector.frames), strings, wireMapping([{ ...DEFAULTS, ...mapping }]), reader);
             return reader.finish();
           });

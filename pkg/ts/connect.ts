@@ -3,8 +3,8 @@
 import { parseEndpoint } from "./endpoint.js";
 import { UsageError } from "./errors.js";
 import { DEFAULTS, merge } from "./options.js";
-import { pipelines, type Runtime } from "./pipeline.js";
-import { sender } from "./request.js";
+import { Pipelines, type Runtime } from "./pipeline.js";
+import { senderOf } from "./sender.js";
 import { makeSql } from "./sql.js";
 import type { ConnectOptions, Sql } from "./types.js";
 
@@ -21,7 +21,7 @@ export function connectIn(runtime: Runtime): Connect {
     const { url, role, password, fetch, ...options } = given ?? {};
     if (fetch !== undefined && typeof fetch !== "function")
       throw new UsageError('The option "fetch" must be a function.');
-    const protocol = pipelines(parseEndpoint(url as string | URL, { role, password }), runtime);
-    return makeSql(sender({ protocol, fetch, loadWasm: runtime.loadWasm }), merge(DEFAULTS, options));
+    const protocol = new Pipelines(parseEndpoint(url as string | URL, { role, password }), runtime);
+    return makeSql(senderOf({ protocol, fetch, loadWasm: runtime.loadWasm }), merge(DEFAULTS, options));
   };
 }

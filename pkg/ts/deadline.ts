@@ -1,27 +1,33 @@
 // When a request is given up: the caller's signal and the time limit as one.
 
+import { NetworkError, type Outcome } from "./errors.js";
 import type { Options } from "./options.js";
 
-/** The end of one query, all its attempts together. */
+/** The end of one request, all its attempts together. */
 export class Deadline {
-  readonly signal: AbortSignal | undefined;
-  timedOut = false;
+  readonly signal: AbortSignal;
   readonly #given: AbortSignal | undefined;
+  readonly #timeoutMs: number | undefined;
+  readonly #ends: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #forward: (() => void) | undefined;
 
-  constructor({ signal, timeoutMs }: Options) {
+  /** The deadline that the options set, if they set one. */
+  static of(options: Options): Deadline | undefined {
+    return options.signal === undefined && options.timeoutMs === undefined ? undefined : new Deadline(options);
+  }
+
+  private constructor({ signal, timeoutMs }: Options) {
     this.#given = signal;
+    this.#timeoutMs = timeoutMs;
+    this.#ends = timeoutMs === undefined ? Infinity : Date.now() + timeoutMs;
     if (timeoutMs === undefined) {
-      this.signal = signal;
+      this.signal = signal as AbortSignal;
       return;
     }
     const controller = new AbortController();
     this.signal = controller.signal;
-    this.#timer = setTimeout(() => {
-      this.timedOut = true;
-      controller.abort();
-    }, timeoutMs);
+    this.#timer = setTimeout(() => controller.abort(), timeoutMs);
     if (signal !== undefined) {
       this.#forward = () => controller.abort(signal.reason);
       if (signal.aborted) this.#forward();
@@ -29,28 +35,34 @@ export class Deadline {
     }
   }
 
-  /** Throws the reason of the caller's signal if it was raised, an AbortError if the time is over. */
-  check(): void {
-    this.#given?.throwIfAborted();
-    this.signal?.throwIfAborted();
+  /** How long the answer is waited for from now on, at least 1. */
+  timeLeftMs(): number | undefined {
+    return this.#timeoutMs === undefined ? undefined : Math.max(1, Math.ceil(this.#ends - Date.now()));
   }
 
-  /** Waits, unless it is cancelled first. */
-  async wait(milliseconds: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.signal?.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, milliseconds);
-      this.signal?.addEventListener("abort", done);
-    });
-    this.check();
+  /** Why the request is given up: the reason of the caller's signal, or an error for the time limit. */
+  error(url: string, outcome: Outcome): unknown {
+    if (this.#given?.aborted) return this.#given.reason;
+    const text = `No answer from ${url} within ${this.#timeoutMs} ms`;
+    const effect = outcome === "notExecuted" ? "nothing was executed" : "whether the statement took effect is unknown";
+    return new NetworkError(`${text}; ${effect}.`, url, true, { outcome });
   }
 
   end(): void {
     clearTimeout(this.#timer);
     if (this.#forward !== undefined) this.#given?.removeEventListener("abort", this.#forward);
   }
+}
+
+/** Waits, unless `signal` is raised first. */
+export async function wait(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", done);
+  });
 }

@@ -1,10 +1,18 @@
-// What can go wrong, as classes. Branch on `instanceof` or on `kind`; no message holds a credential, a statement or a
-// parameter.
+// What can go wrong, as classes. Branch on `instanceof` or on `kind`, and on `outcome` to know whether the statement took
+// effect; no message holds a credential, a statement or a parameter. docs/errors.md has them all, with what to do.
+
+/**
+ * What became of the statement, or of the transaction: `"notExecuted"` (it did not run, or was rolled back),
+ * `"executed"` (it took effect, and what followed failed) or `"unknown"`.
+ */
+export type Outcome = "notExecuted" | "executed" | "unknown";
 
 /** Base of every error that onetrip makes. */
 export abstract class OnetripError extends Error {
   /** What happened, to branch on. */
-  abstract readonly kind: "sql" | "endpoint" | "network" | "protocol" | "usage";
+  abstract readonly kind: "sql" | "refused" | "endpoint" | "unreachable" | "network" | "protocol" | "usage";
+  /** Whether the statement took effect. */
+  abstract readonly outcome: Outcome;
   /** The request's name in the endpoint's log, if the endpoint answered. */
   declare requestId?: string;
 
@@ -37,9 +45,13 @@ export interface SqlErrorFields {
   readonly routine?: string;
 }
 
-/** PostgreSQL refused a statement. Its transaction took no effect. */
+/**
+ * PostgreSQL refused a statement, and rolled its transaction back. `outcome` is `"unknown"` where that is not so: the
+ * server ended the connection (a `severity` of `FATAL`), or the statement can commit on its own (CALL, DO, COMMIT).
+ */
 export class SqlError extends OnetripError implements SqlErrorFields {
   readonly kind = "sql";
+  declare readonly outcome: Outcome;
   declare readonly severity: string;
   declare readonly code: string;
   declare readonly detail?: string;
@@ -64,10 +76,10 @@ export class SqlError extends OnetripError implements SqlErrorFields {
   /** The failing statement. Not enumerable, so that logging the error does not log the statement. */
   declare readonly sql: string | undefined;
 
-  constructor(fields: SqlErrorFields, statement: number | undefined, sql: string | undefined) {
+  constructor(fields: SqlErrorFields, statement: number | undefined, sql: string | undefined, outcome: Outcome) {
     super(fields.message);
     const { message, ...others } = fields;
-    Object.assign(this, others, { statement });
+    Object.assign(this, others, { statement, outcome });
     Object.defineProperty(this, "sql", { value: sql });
   }
 
@@ -76,9 +88,13 @@ export class SqlError extends OnetripError implements SqlErrorFields {
   }
 }
 
-/** The endpoint answered, but not with a result: credentials, limits, an unreachable database (PROTOCOL.md, 4). */
+/**
+ * The endpoint, or a proxy in front of it, failed when PostgreSQL may have been at work already: whether the statement
+ * took effect is unknown. What was surely not executed is a {@link RefusedError}.
+ */
 export class EndpointError extends OnetripError {
-  readonly kind = "endpoint";
+  readonly kind: "refused" | "endpoint" = "endpoint";
+  readonly outcome: Outcome = "unknown";
 
   constructor(
     message: string,
@@ -101,9 +117,23 @@ export class EndpointError extends OnetripError {
   }
 }
 
-/** The endpoint was not reached, or the answer did not arrive. `cause` is the runtime's own error. */
+/** The endpoint refused the request before PostgreSQL executed anything: credentials, limits, an unreachable database. */
+export class RefusedError extends EndpointError {
+  override readonly kind = "refused";
+  override readonly outcome = "notExecuted";
+
+  override get name(): string {
+    return "RefusedError";
+  }
+}
+
+/**
+ * The answer did not arrive: the connection broke, or `timeoutMs` ran out. `cause` is the runtime's own error. Where it is
+ * sure that nothing was sent it is an {@link UnreachableError}.
+ */
 export class NetworkError extends OnetripError {
-  readonly kind = "network";
+  readonly kind: "network" | "unreachable" = "network";
+  readonly outcome: Outcome;
 
   constructor(
     message: string,
@@ -111,9 +141,10 @@ export class NetworkError extends OnetripError {
     readonly url: string,
     /** True if `timeoutMs` ran out. */
     readonly timedOut: boolean,
-    cause?: unknown,
+    { outcome = "unknown", ...options }: ErrorOptions & { outcome?: Outcome } = {},
   ) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(message, options);
+    this.outcome = outcome;
   }
 
   override get name(): string {
@@ -121,9 +152,23 @@ export class NetworkError extends OnetripError {
   }
 }
 
+/** No connection to the endpoint came about, so that nothing was executed. Workers and browsers never say so much. */
+export class UnreachableError extends NetworkError {
+  override readonly kind = "unreachable";
+
+  constructor(message: string, url: string, options?: ErrorOptions) {
+    super(message, url, false, { ...options, outcome: "notExecuted" });
+  }
+
+  override get name(): string {
+    return "UnreachableError";
+  }
+}
+
 /** The answer is not what PROTOCOL.md says: cut short, corrupt, or not an answer of onetrip's at all. */
 export class ProtocolError extends OnetripError {
   readonly kind = "protocol";
+  readonly outcome = "unknown";
 
   constructor(
     message: string,
@@ -142,6 +187,7 @@ export class ProtocolError extends OnetripError {
 /** The call cannot work as it is: a wrong URL, a value that is no parameter, a result that the chosen type cannot hold. */
 export class UsageError extends OnetripError {
   readonly kind = "usage";
+  readonly outcome: Outcome = "notExecuted";
 
   override get name(): string {
     return "UsageError";

@@ -1,21 +1,27 @@
 // What the runtime's fetch says when there is no answer.
 
-/** The most telling message of a chain of causes: fetch itself says only that it failed. */
-export function causeOf(cause: unknown): string {
+import { NetworkError, UnreachableError } from "./errors.js";
+
+/** The error for a fetch, or for the body of its response, that failed with `cause`. */
+export function networkError(url: string, cause: unknown): NetworkError {
+  // The most telling message of a chain of causes: fetch itself says only that it failed.
   let text = "the request failed";
+  let notSent = false;
   for (let error = cause, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++) {
-    const code = (error as { code?: unknown }).code;
+    const { code, syscall } = error as { code?: unknown; syscall?: unknown };
     text = error.message || (typeof code === "string" ? code : text);
+    notSent ||=
+      syscall === "connect" ||
+      syscall === "getaddrinfo" ||
+      (typeof code === "string" && NOT_CONNECTED.test(code)) ||
+      NO_SESSION.test(error.message);
   }
-  return text.replace(/\.$/, "");
+  const message = `No answer from ${url}: ${text.replace(/\.$/, "")}.`;
+  return notSent ? new UnreachableError(message, url, { cause }) : new NetworkError(message, url, false, { cause });
 }
 
-/** Whether nothing was sent. Node, Deno and Bun say so when no connection came about; elsewhere nobody can tell. */
-export function isNotSent(cause: unknown): boolean {
-  for (let error = cause, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++) {
-    const code = (error as { code?: unknown }).code;
-    if (code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EAI_AGAIN" || code === "ConnectionRefused")
-      return true;
-  }
-  return false;
-}
+// Node, Deno and Bun tell that no connection came about: by a code (Node and Bun), or by their words (Deno; Node for a TLS
+// handshake that is cut). Workers and browsers do not, and a connection that breaks later may have carried the request.
+const NOT_CONNECTED =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|ConnectionRefused|CERT_.*|.*_SELF_SIGNED_CERT|SELF_SIGNED_CERT_.*|UNABLE_TO_(GET|VERIFY)_.*|ERR_TLS_CERT_.*)$/;
+const NO_SESSION = /client error \(Connect\)|before secure TLS connection was established/;

@@ -2,7 +2,7 @@
 
 import { UsageError } from "./errors.js";
 import { nameOf } from "./parameters.js";
-import type { Mapping, RequestOptions } from "./types.js";
+import type { Mapping, RequestOptions, TransactionMode } from "./types.js";
 
 /** All options of a request, with nothing left to default. */
 export interface Options extends Mapping {
@@ -12,6 +12,7 @@ export interface Options extends Mapping {
   readonly decode: "endpoint" | "local";
   readonly idempotent: boolean;
   readonly maxAttempts: number;
+  readonly shareRequests: boolean;
 }
 
 export const DEFAULTS: Options = {
@@ -25,16 +26,20 @@ export const DEFAULTS: Options = {
   decode: "endpoint",
   idempotent: false,
   maxAttempts: 3,
+  shareRequests: false,
 };
 
 /** The values that an option may have, or what its value must be. */
-const ALLOWED: Record<keyof Options, readonly unknown[] | ((value: unknown) => string | undefined)> = {
+type Allowed = readonly unknown[] | ((value: unknown) => string | undefined);
+
+const ALLOWED: Record<keyof Options, Allowed> = {
   int8: ["string", "bigint", "number"],
   numeric: ["string", "number"],
   timestamps: ["date", "string"],
   json: ["parsed", "text"],
   decode: ["endpoint", "local"],
   idempotent: [true, false],
+  shareRequests: [true, false],
   signal: (value) =>
     typeof (value as AbortSignal | null)?.addEventListener === "function" ? undefined : "an AbortSignal",
   timeoutMs: (value) =>
@@ -58,16 +63,37 @@ export function merge(base: Options, options: RequestOptions | undefined): Optio
     const allowed = Object.hasOwn(ALLOWED, name) ? ALLOWED[name as keyof Options] : undefined;
     if (allowed === undefined)
       throw new UsageError(`There is no option "${name}". The options are ${Object.keys(ALLOWED).join(", ")}.`);
-    const expected =
-      typeof allowed === "function"
-        ? allowed(value)
-        : allowed.includes(value)
-          ? undefined
-          : allowed.map((one) => JSON.stringify(one)).join(" or ");
-    if (expected !== undefined) throw new UsageError(`The option "${name}" must be ${expected}.`);
+    check(name, value, allowed);
     merged[name] = name === "headers" ? { ...base.headers, ...lowerCase(value as Record<string, string>) } : value;
   }
   return merged as unknown as Options;
+}
+
+const MODES: Record<keyof TransactionMode, Allowed> = {
+  isolationLevel: ["read uncommitted", "read committed", "repeatable read", "serializable"],
+  readOnly: [true, false],
+  deferrable: [true, false],
+};
+
+/** What the options of a transaction say about its mode; undefined if nothing differs from the database's defaults. */
+export function modeOf(given: TransactionMode): TransactionMode | undefined {
+  let some = false;
+  for (const name of Object.keys(MODES) as (keyof TransactionMode)[]) {
+    if (given[name] === undefined) continue;
+    check(name, given[name], MODES[name]);
+    some = true;
+  }
+  return some ? given : undefined;
+}
+
+function check(name: string, value: unknown, allowed: Allowed): void {
+  const expected =
+    typeof allowed === "function"
+      ? allowed(value)
+      : allowed.includes(value)
+        ? undefined
+        : allowed.map((one) => JSON.stringify(one)).join(" or ");
+  if (expected !== undefined) throw new UsageError(`The option "${name}" must be ${expected}.`);
 }
 
 function lowerCase(headers: Record<string, string>): Record<string, string> {

@@ -1,11 +1,12 @@
 // Requests to an endpoint of onetrip's and their answers: profile 1 of PROTOCOL.md.
 
 import type { Endpoint } from "./endpoint.js";
-import { EndpointError, OnetripError, ProtocolError, UsageError } from "./errors.js";
+import { EndpointError, NetworkError, OnetripError, ProtocolError, RefusedError, UsageError } from "./errors.js";
 import type { Options } from "./options.js";
-import type { Message, Protocol } from "./protocol.js";
-import { ResponseReader, type Answer } from "./response.js";
+import { Failure, type Message, type Protocol, type Result } from "./protocol.js";
+import { ResponseReader } from "./response.js";
 import type { Group } from "./statement.js";
+import type { TransactionMode } from "./types.js";
 import { readFrames, wireMapping, type LoadWasm, type WireMapping } from "./wasm.js";
 
 /** What differs by runtime. */
@@ -16,29 +17,105 @@ export interface Runtime {
   readonly loadWasm: LoadWasm | undefined;
 }
 
-/** The protocol of pipelines, for one database. */
-export function pipelines(endpoint: Endpoint, runtime: Runtime): Protocol {
-  return {
-    url: endpoint.url,
-    request: (group, options) => request(endpoint, runtime, group, options),
-    read: (answered, bytes, group) => read(endpoint, runtime, answered, bytes, group),
-  };
-}
-
 const BLOCKS = "application/vnd.onetrip.blocks";
 const FRAMES = "application/vnd.onetrip.pgwire";
 
-function request({ authorization }: Endpoint, runtime: Runtime, group: Group, options: Options): Message {
-  const accept = acceptOf(mappingOf(group), runtime, options);
-  const statements = group.map(({ text, params }) => ({ sql: text, params }));
-  return {
-    headers: Object.assign({ authorization, "content-type": "application/json", accept }, options.headers),
-    body: JSON.stringify(statements.length === 1 ? statements[0] : { batch: statements }),
-  };
+/** The protocol of pipelines, for one database. */
+export class Pipelines implements Protocol {
+  readonly url: string;
+  readonly manyGroups = true;
+  readonly #authorization: string;
+  readonly #runtime: Runtime;
+
+  constructor({ url, authorization }: Endpoint, runtime: Runtime) {
+    this.url = url;
+    this.#authorization = authorization;
+    this.#runtime = runtime;
+  }
+
+  request(groups: readonly Group[], options: Options, timeLeftMs: number | undefined): Message {
+    const accept = acceptOf(mappingOf(groups), this.#runtime, options);
+    const headers: Record<string, string> = {
+      authorization: this.#authorization,
+      "content-type": "application/json",
+      accept,
+    };
+    if (timeLeftMs !== undefined) headers["onetrip-deadline"] = String(timeLeftMs);
+    Object.assign(headers, options.headers);
+    const bodies = groups.map(bodyOf);
+    return { headers, body: JSON.stringify(bodies.length === 1 ? bodies[0] : { groups: bodies }) };
+  }
+
+  read(answered: Response, bytes: Uint8Array, groups: readonly Group[]): Result[] | Promise<Result[]> {
+    const response = new ResponseReader(groups);
+    const type = answered.headers.get("content-type");
+    if (type !== BLOCKS || answered.status !== 200) return this.#readOther(answered, bytes, groups, response);
+    try {
+      response.push(bytes);
+    } catch (error) {
+      response.fail(error);
+    }
+    return named(response.finish(), answered);
+  }
+
+  async #readOther(
+    answered: Response,
+    bytes: Uint8Array,
+    groups: readonly Group[],
+    response: ResponseReader,
+  ): Promise<Result[]> {
+    try {
+      if (answered.status !== 200) throw refusal(this.url, answered, bytes);
+      const type = answered.headers.get("content-type")?.split(";", 1)[0].trim();
+      if (type === BLOCKS) {
+        response.push(bytes);
+      } else if (type === FRAMES) {
+        const { loadWasm, strings } = this.#runtime;
+        if (loadWasm === undefined)
+          throw new UsageError(
+            "The endpoint sent PostgreSQL's frames, and without its WebAssembly module onetrip cannot read them.",
+          );
+        readFrames(await loadWasm(), bytes, strings, mappingOf(groups), response);
+      } else {
+        throw new ProtocolError(
+          `${this.url} answered with ${type ?? "no content type"} instead of rows. Is it an onetrip endpoint?`,
+          0,
+        );
+      }
+    } catch (error) {
+      response.fail(error);
+    }
+    return named(response.finish(), answered);
+  }
 }
 
-function mappingOf(group: Group): WireMapping {
-  return wireMapping(group.map(({ mapping }) => mapping));
+/** The results; errors among them with the request's name in the endpoint's log. */
+function named(results: Result[], { headers }: Response): Result[] {
+  for (const result of results) {
+    if (!(result instanceof Failure && result.error instanceof OnetripError)) continue;
+    const id = headers.get("onetrip-request-id");
+    if (id !== null) result.error.requestId = id;
+  }
+  return results;
+}
+
+function bodyOf({ statements, mode }: Group): object {
+  const list = statements.map(({ text, params }): object => ({ sql: text, params }));
+  // BEGIN and COMMIT travel in the same flight; where a statement fails, the endpoint rolls back.
+  if (mode !== undefined) return { batch: [{ sql: beginOf(mode) }, ...list, { sql: "commit" }] };
+  return list.length === 1 ? list[0] : { batch: list };
+}
+
+function beginOf({ isolationLevel, readOnly, deferrable }: TransactionMode): string {
+  let text = "begin";
+  if (isolationLevel !== undefined) text += ` isolation level ${isolationLevel}`;
+  if (readOnly !== undefined) text += readOnly ? " read only" : " read write";
+  if (deferrable !== undefined) text += deferrable ? " deferrable" : " not deferrable";
+  return text;
+}
+
+function mappingOf(groups: readonly Group[]): WireMapping {
+  return wireMapping(groups.flatMap(({ statements }) => statements.map(({ mapping }) => mapping)));
 }
 
 function acceptOf(
@@ -54,42 +131,8 @@ function acceptOf(
   return loadWasm === undefined ? blocks : `${blocks}, ${FRAMES}; q=0.5`;
 }
 
-async function read(
-  endpoint: Endpoint,
-  { loadWasm, strings }: Runtime,
-  answered: Response,
-  bytes: Uint8Array,
-  group: Group,
-): Promise<Answer[]> {
-  try {
-    if (answered.status !== 200) throw endpointError(endpoint, answered, bytes);
-    const response = new ResponseReader(group);
-    const given = answered.headers.get("content-type");
-    const type = given === BLOCKS ? given : given?.split(";", 1)[0].trim();
-    if (type === BLOCKS) {
-      response.push(bytes);
-    } else if (type === FRAMES) {
-      if (loadWasm === undefined)
-        throw new UsageError(
-          "The endpoint sent PostgreSQL's frames, and without its WebAssembly module onetrip cannot read them.",
-        );
-      readFrames(await loadWasm(), bytes, strings, mappingOf(group), response);
-    } else {
-      throw new ProtocolError(
-        `${endpoint.url} answered with ${type ?? "no content type"} instead of rows. Is it an onetrip endpoint?`,
-        0,
-      );
-    }
-    return response.finish();
-  } catch (error) {
-    const id = answered.headers.get("onetrip-request-id");
-    if (error instanceof OnetripError && id !== null) error.requestId = id;
-    throw error;
-  }
-}
-
-function endpointError({ url }: Endpoint, answered: Response, bytes: Uint8Array): EndpointError {
-  const { status, headers } = answered;
+/** The error for an answer that is no result. */
+function refusal(url: string, { status, headers }: Response, bytes: Uint8Array): OnetripError {
   const seconds = Number(headers.get("retry-after") ?? NaN);
   const retryAfter = Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined;
   let problem: Record<string, unknown> = {};
@@ -107,12 +150,21 @@ function endpointError({ url }: Endpoint, answered: Response, bytes: Uint8Array)
     code === undefined
       ? `This is no answer of an onetrip endpoint: check the URL`
       : (text("detail") ?? text("title") ?? code);
-  return new EndpointError(
-    `${url} answered ${status}: ${what}`,
+  // A 5xx without a code is a proxy's, which does not know what became of the request.
+  const isUnknown = code === undefined ? status >= 500 : OUTCOME_UNKNOWN.includes(code);
+  const message = `${url} answered ${status}: ${what}`;
+  const error = new (isUnknown ? EndpointError : RefusedError)(
+    message,
     status,
     code,
     text("sqlstate"),
     problem["retryable"] === true,
     retryAfter,
   );
+  // The endpoint was told `timeoutMs`, and may notice first that it is over; it knows more than the clock here does.
+  return code === "deadline_in_queue" || code === "deadline_exceeded"
+    ? new NetworkError(message, url, true, { outcome: error.outcome, cause: error })
+    : error;
 }
+
+const OUTCOME_UNKNOWN = ["connection_lost", "deadline_exceeded", "internal"];

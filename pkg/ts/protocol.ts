@@ -8,25 +8,36 @@ import type { Group } from "./statement.js";
 export interface Protocol {
   /** Where requests go, without credentials: errors show it. */
   readonly url: string;
+  /** Whether one request can hold several groups. */
+  readonly manyGroups: boolean;
 
   /**
    * Writes a request.
    *
+   * @param timeLeftMs how long the answer is waited for, if not for ever
    * @throws UsageError for what this kind of endpoint cannot do
    */
-  request(group: Group, options: Options): Message;
+  request(groups: readonly Group[], options: Options, timeLeftMs: number | undefined): Message;
 
   /**
-   * Reads an answer, whatever its status: one result for each statement.
+   * Reads an answer, whatever its status, to `groups`: a result for each.
    *
-   * @throws SqlError, EndpointError, ProtocolError, UsageError
+   * @throws OnetripError where it is the result of all
    */
-  read(answered: Response, bytes: Uint8Array, group: Group, options: Options): Promise<Answer[]>;
+  read(answered: Response, bytes: Uint8Array, groups: readonly Group[]): Result[] | Promise<Result[]>;
 }
 
-/** What is sent, as often as the policy allows. */
+/** What is sent. */
 export interface Message {
-  /** Names in lower case. */
-  readonly headers: Readonly<Record<string, string>>;
+  /** Names in lower case. The caller's own fetch may change them. */
+  readonly headers: Record<string, string>;
   readonly body: string;
+}
+
+/** What became of a group: an answer for each statement, or why there is none. */
+export type Result = readonly Answer[] | Failure;
+
+/** Why there is no answer: an OnetripError, as a rule, or the reason of the caller's signal. */
+export class Failure {
+  constructor(readonly error: unknown) {}
 }

@@ -1,7 +1,16 @@
 // What every entry exports beside its `connect`.
 
-export { EndpointError, NetworkError, OnetripError, ProtocolError, SqlError, UsageError } from "./errors.js";
-export type { SqlErrorFields } from "./errors.js";
+export {
+  EndpointError,
+  NetworkError,
+  OnetripError,
+  ProtocolError,
+  RefusedError,
+  SqlError,
+  UnreachableError,
+  UsageError,
+} from "./errors.js";
+export type { Outcome, SqlErrorFields } from "./errors.js";
 export type { Connect } from "./connect.js";
 export type {
   ArrayRow,
@@ -20,4 +29,6 @@ export type {
   RowOf,
   Sql,
   SqlValue,
+  TransactionMode,
+  TransactionOptions,
 } from "./types.js";

@@ -3,7 +3,7 @@
 import { UsageError } from "./errors.js";
 import type { Options } from "./options.js";
 import { QuotedIdentifier, parameterText } from "./parameters.js";
-import type { FullResult, Query, RowOf } from "./types.js";
+import type { FullResult, Query, RowOf, TransactionMode } from "./types.js";
 
 /** What a query is made of: texts with a value between each two. */
 export interface Template {
@@ -24,12 +24,21 @@ export interface Wanted {
   readonly fullResults: boolean;
 }
 
-/** Sends queries as one group. Resolves to a result for each, in the form that each wants. */
-export type Send = (queries: readonly LazyQuery<unknown>[], options: Options) => Promise<unknown[]>;
+/** Sends queries to one database, and gives each its result in the form that it wants. */
+export interface Sender {
+  /** Sends one. */
+  one(query: LazyQuery<unknown>): Promise<unknown>;
+  /** Sends several as one transaction. */
+  transaction(
+    queries: readonly LazyQuery<unknown>[],
+    options: Options,
+    mode: TransactionMode | undefined,
+  ): Promise<unknown[]>;
+}
 
 /** What a query holds. */
 export interface Parts {
-  readonly send: Send;
+  readonly sender: Sender;
   /** A template, or a text with its `$n` and their list. */
   readonly source: Template | { readonly text: string; readonly params: readonly unknown[] };
   readonly wanted: Wanted;
@@ -92,13 +101,9 @@ export class LazyQuery<Result> implements Query<Result> {
   }
 
   #start(): Promise<Result> {
-    return (this.#promise ??= (this.#joined ?? this.#send).call(this) as Promise<Result>);
-  }
-
-  #send(): Promise<unknown> {
-    const { send, wanted } = this.#parts;
-    // `then` and not `await`, which would be a frame of the stack that an error shows.
-    return send([this as LazyQuery<unknown>], wanted.options).then((results) => results[0]);
+    // Nothing is awaited here: it would be a frame of the stack that an error shows.
+    return (this.#promise ??= (this.#joined?.() ??
+      this.#parts.sender.one(this as LazyQuery<unknown>)) as Promise<Result>);
   }
 }
 

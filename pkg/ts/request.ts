@@ -1,12 +1,10 @@
-// One request: composed once, sent as often as the policy allows, answered or failed with an error that helps.
+// One request: sent as often as the policy allows, answered with a result for each group that it holds.
 
-import { Deadline } from "./deadline.js";
-import { NetworkError, OnetripError } from "./errors.js";
-import { causeOf } from "./network.js";
+import { Deadline, wait } from "./deadline.js";
+import { OnetripError } from "./errors.js";
+import { networkError } from "./network.js";
 import type { Options } from "./options.js";
-import type { Message, Protocol } from "./protocol.js";
-import { compose, partsOf, type LazyQuery, type Send } from "./query.js";
-import type { Answer } from "./response.js";
+import { Failure, type Protocol, type Result } from "./protocol.js";
 import { retryAfterMs } from "./retry.js";
 import type { Group } from "./statement.js";
 import type { Fetch } from "./types.js";
@@ -21,88 +19,67 @@ export interface Connection {
   readonly loadWasm: LoadWasm | undefined;
 }
 
-/** What queries of a connection are sent by. */
-export function sender(connection: Connection): Send {
-  return (queries, options) => run(connection, queries, options);
+/** Sends `groups` in one request. Never rejects: what goes wrong is the result of those that it concerns. */
+export async function request(connection: Connection, groups: readonly Group[], options: Options): Promise<Result[]> {
+  const deadline = Deadline.of(options);
+  const started = Date.now();
+  let results = await attempt(connection, groups, options, deadline);
+  for (let number = 1; results.some(isFailure) && !deadline?.signal.aborted; number++) {
+    // Only what failed in a way that allows it is sent again, together.
+    const again: number[] = [];
+    let milliseconds = 0;
+    for (const [index, result] of results.entries()) {
+      if (!isFailure(result)) continue;
+      const { timeoutMs, maxAttempts, idempotent } = options;
+      const { statements } = groups[index];
+      const failed = { number, elapsedMs: Date.now() - started, timeoutMs, maxAttempts, idempotent, statements };
+      const pause = await retryAfterMs(result.error, failed, connection.loadWasm);
+      if (pause === undefined) continue;
+      again.push(index);
+      milliseconds = Math.max(milliseconds, pause);
+    }
+    if (again.length === 0) break;
+    await wait(milliseconds, deadline?.signal);
+    const repeated = again.map((index) => groups[index]);
+    const answers = deadline?.signal.aborted
+      ? again.map((index) => givenUp(connection, deadline, (results[index] as Failure).error))
+      : await attempt(connection, repeated, options, deadline);
+    results = [...results];
+    again.forEach((index, position) => (results[index] = answers[position]));
+  }
+  deadline?.end();
+  return results;
 }
 
-async function run(
-  connection: Connection,
-  queries: readonly LazyQuery<unknown>[],
-  options: Options,
-): Promise<unknown[]> {
-  const deadline = new Deadline(options);
-  try {
-    const parts = queries.map(partsOf);
-    const group = parts.map((query) => {
-      const { options: mapping, arrayRows, fullResults } = query.wanted;
-      const { text, params } = compose(query);
-      return { text, params, mapping, arrayRows, commandTag: fullResults };
-    });
-    const message = connection.protocol.request(group, options);
-    const started = Date.now();
-    for (let number = 1; ; number++) {
-      try {
-        const answers = await attempt(connection, message, group, options, deadline);
-        return answers.map((answer, index) => result(answer, parts[index].wanted.fullResults));
-      } catch (error) {
-        deadline.check();
-        const { timeoutMs, maxAttempts, idempotent } = options;
-        const elapsedMs = Date.now() - started;
-        const failed = { number, elapsedMs, timeoutMs, maxAttempts, idempotent, statements: group };
-        const wait = await retryAfterMs(error, failed, connection.loadWasm);
-        if (wait === undefined) throw error;
-        await deadline.wait(wait);
-      }
-    }
-  } catch (error) {
-    const shown = deadline.timedOut ? timeoutError(connection, options) : error;
-    // The code that awaits the query is what the stack should show. Engines keep track of it (async stack traces), so
-    // that it costs nothing to queries that succeed; the first frame is this one.
-    const [, ...frames] = (new Error().stack ?? "")
-      .split("\n")
-      .filter((line) => /^\s+at (?!process\.processTicks)|@/.test(line));
-    if (shown instanceof OnetripError && frames.length > 0)
-      shown.stack = [`${shown.name}: ${shown.message}`, ...frames].join("\n");
-    throw shown;
-  } finally {
-    deadline.end();
-  }
+const isFailure = (result: Result): result is Failure => result instanceof Failure;
+
+/** Given up before it was sent again: what became of it is what the last attempt says. */
+function givenUp({ protocol: { url } }: Connection, deadline: Deadline, last: unknown): Failure {
+  return new Failure(deadline.error(url, last instanceof OnetripError ? last.outcome : "unknown"));
 }
 
 async function attempt(
   { protocol, fetch: given }: Connection,
-  { headers, body }: Message,
-  group: Group,
+  groups: readonly Group[],
   options: Options,
-  deadline: Deadline,
-): Promise<Answer[]> {
-  let answered: Response;
-  let bytes: Uint8Array;
+  deadline: Deadline | undefined,
+): Promise<Result[]> {
   try {
+    if (deadline?.signal.aborted) throw deadline.error(protocol.url, "notExecuted");
+    const { headers, body } = protocol.request(groups, options, deadline?.timeLeftMs());
     // Credentials follow no redirect.
-    const request: RequestInit = { method: "POST", headers, body, redirect: "manual" };
-    if (deadline.signal !== undefined) request.signal = deadline.signal;
-    answered = await (given ?? fetch)(protocol.url, request);
-    bytes = new Uint8Array(await answered.arrayBuffer());
-  } catch (cause) {
-    deadline.check();
-    throw new NetworkError(`No answer from ${protocol.url}: ${causeOf(cause)}.`, protocol.url, false, cause);
+    const init: RequestInit = { method: "POST", headers, body, redirect: "manual" };
+    if (deadline !== undefined) init.signal = deadline.signal;
+    let answered: Response;
+    let bytes: ArrayBuffer;
+    try {
+      answered = await (given ?? fetch)(protocol.url, init);
+      bytes = await answered.arrayBuffer();
+    } catch (cause) {
+      throw deadline?.signal.aborted ? deadline.error(protocol.url, "unknown") : networkError(protocol.url, cause);
+    }
+    return await protocol.read(answered, new Uint8Array(bytes), groups);
+  } catch (error) {
+    return groups.map(() => new Failure(error));
   }
-  return protocol.read(answered, bytes, group, options);
-}
-
-function result({ rows, fields, tag }: Answer, full: boolean): unknown {
-  if (!full) return rows;
-  // `INSERT 0 5`, `UPDATE 5`, `SELECT 5`, `CREATE TABLE`.
-  const count = /\d+$/.exec(tag);
-  return { rows, fields, command: tag.split(" ", 1)[0], rowCount: count === null ? null : Number(count[0]) };
-}
-
-function timeoutError({ protocol: { url } }: Connection, { timeoutMs }: Options): NetworkError {
-  return new NetworkError(
-    `No answer from ${url} within ${timeoutMs} ms; whether the statement took effect is unknown.`,
-    url,
-    true,
-  );
 }

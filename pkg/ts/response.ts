@@ -1,12 +1,13 @@
 // The messages of an answer: which rows, which tag, which error belongs to which statement (PROTOCOL.md section 2).
 
 import { BlockReader, shapeOf, type Shape } from "./blocks.js";
-import { ProtocolError, SqlError, UsageError, type SqlErrorFields } from "./errors.js";
+import { ProtocolError, SqlError, UsageError, type OnetripError, type Outcome, type SqlErrorFields } from "./errors.js";
+import { Failure, type Result } from "./protocol.js";
 import { Reader } from "./reader.js";
-import { Malformed } from "./values.js";
 import type { Rows } from "./rows.js";
-import type { Group, Statement } from "./statement.js";
+import { outcomeOfFailed, type Group, type Statement } from "./statement.js";
 import type { Field } from "./types.js";
+import { Malformed } from "./values.js";
 
 /** The answer to one statement. */
 export interface Answer {
@@ -17,22 +18,27 @@ export interface Answer {
 }
 
 /**
- * Reads an answer in column blocks to `statements`, which were one group. The bytes may come in pieces that each end
- * with a message: whole from the endpoint, piece by piece from WebAssembly.
+ * Reads an answer in column blocks to `groups`. The bytes may come in pieces that each end with a message: whole from the
+ * endpoint, piece by piece from WebAssembly.
  */
 export class ResponseReader {
-  readonly #statements: Group;
-  readonly #answers: Answer[] = [];
+  readonly #groups: readonly Group[];
+  readonly #results: Result[] = [];
+  /** The group that is being read, its answers so far, and how many statements of onetrip's own come before them. */
+  #group!: Group;
+  #answers: Answer[] = [];
+  #own = 0;
   #shape: Shape | undefined;
   #rows: Rows = [];
-  #failed: SqlError | undefined;
-  /** What ReadyForQuery said; empty until it came. */
-  #status = "";
+  /** Why the group has no result; what PostgreSQL says comes before what could not be decoded. */
+  #failed: OnetripError | undefined;
+  #undecoded: OnetripError | undefined;
   /** Length in bytes of the pieces that were read. */
   before = 0;
 
-  constructor(statements: Group) {
-    this.#statements = statements;
+  constructor(groups: readonly Group[]) {
+    this.#groups = groups;
+    this.#begin(groups[0]);
   }
 
   /**
@@ -47,10 +53,9 @@ export class ResponseReader {
   /** Reads one piece that lies anywhere. */
   read(reader: Reader): void {
     const { bytes, view, start, end: last } = reader;
-    const statements = this.#statements;
     let at = start;
     while (at < last) {
-      if (this.#status !== "") reader.corrupt(at, "there are bytes behind its end");
+      if (this.#results.length === this.#groups.length) reader.corrupt(at, "there are bytes behind its end");
       const body = at + 5;
       const end = body > last ? body : at + 1 + view.getUint32(at + 1);
       if (end < body) reader.corrupt(at, "a message is shorter than its head");
@@ -67,44 +72,43 @@ export class ResponseReader {
         case 0x46: // the fields
           this.#shape = shapeOf(reader, body, end);
           break;
-        case 0x42: {
-          // a block of rows
-          const statement = statements[this.#answers.length];
-          if (this.#shape === undefined || statement === undefined) reader.corrupt(at, "there are rows without fields");
-          try {
-            new BlockReader(reader, body, end, statement.mapping).rows(this.#shape, statement.arrayRows, this.#rows);
-          } catch (error) {
-            if (error instanceof Malformed) reader.corrupt(at, error.message);
-            throw error;
-          }
+        case 0x42: // a block of rows
+          this.#block(reader, at, body, end);
           break;
-        }
         case 0x43: // CommandComplete
         case 0x49: {
           // EmptyQueryResponse
-          const index = this.#answers.length;
-          if (index === statements.length) reader.corrupt(at, "there are more results than statements");
-          const command = tag === 0x43 && statements[index].commandTag ? reader.text(body, end - 1, 0) : "";
+          if (this.#own > 0) {
+            this.#own--;
+            break;
+          }
+          const statement = this.#group.statements[this.#answers.length] as Statement | undefined;
+          // Behind the last statement comes the COMMIT of a transaction with a mode.
+          if (statement === undefined && this.#group.mode === undefined)
+            reader.corrupt(at, "there are more results than statements");
+          const command = tag === 0x43 && statement?.commandTag ? reader.text(body, end - 1, 0) : "";
           this.#answers.push({ rows: this.#rows, fields: this.#shape?.fields ?? [], tag: command });
           this.#rows = [];
           this.#shape = undefined;
           break;
         }
-        case 0x45: {
-          // ErrorResponse
-          const index = this.#answers.length;
-          const statement = statements[index] as Statement | undefined;
-          this.#failed ??= new SqlError(errorFields(reader, body, end), statement && index, statement?.text);
+        case 0x45: // ErrorResponse
+          this.#failed ??= this.#sqlError(errorFields(reader, body, end));
           break;
-        }
         case 0x5a: // ReadyForQuery
           if (end !== body + 1) reader.corrupt(at, "ReadyForQuery has not one status");
-          this.#status = String.fromCharCode(bytes[body]);
+          this.#end(bytes[body]);
           break;
         case 0x47: // CopyInResponse
         case 0x48: // CopyOutResponse
         case 0x57: // CopyBothResponse
-          throw this.#failed ?? new UsageError("COPY is not supported in a query: use insert or select.");
+          this.#failed ??= new UsageError("COPY is not supported in a query: use insert or select.");
+          setOutcome(this.#failed, "unknown");
+          break;
+        case 0x64: // CopyData
+        case 0x63: // CopyDone
+          if (this.#failed === undefined) reader.corrupt(at, "there is COPY data without COPY");
+          break;
         default:
           reader.corrupt(at, "there is a message of an unknown type");
       }
@@ -114,44 +118,95 @@ export class ResponseReader {
     if (at !== last) this.#truncated(last - at);
   }
 
-  /**
-   * The answers, one for each statement, when all pieces were pushed.
-   *
-   * @throws SqlError for the statement that PostgreSQL refused; ProtocolError for an answer that is cut short;
-   * UsageError for a transaction that was left open
-   */
-  finish(): Answer[] {
-    if (this.#status === "") this.#truncated(0);
-    if (this.#failed !== undefined) throw this.#failed;
-    if (this.#status !== "I") {
-      throw new UsageError(
-        "The request left a transaction open, and the endpoint rolled it back. Use sql.transaction([…]) instead of BEGIN.",
-      );
-    }
-    if (this.#answers.length !== this.#statements.length) {
-      throw new ProtocolError(
-        `The endpoint's answer has ${this.#answers.length} results to ${this.#statements.length} statements.`,
-        this.before,
-      );
-    }
-    return this.#answers;
+  /** A result for each group, when all pieces were pushed: those that did not come are errors that say so. */
+  finish(): Result[] {
+    return this.#results.length === this.#groups.length ? this.#results : this.fail(this.#cutShort(0));
   }
 
-  /** A connection that PostgreSQL itself ends (FATAL) sends its reason and no ReadyForQuery: the reason says more. */
+  /** The same when the answer cannot be read further: what came is good, and `error` is the result of the others. */
+  fail(error: unknown): Result[] {
+    const results = this.#results;
+    // A connection that PostgreSQL itself ends (FATAL) sends its reason and no ReadyForQuery: the reason says more.
+    if (results.length < this.#groups.length) results.push(new Failure(this.#failed ?? error));
+    while (results.length < this.#groups.length) results.push(new Failure(error));
+    return results;
+  }
+
+  #begin(group: Group): void {
+    this.#group = group;
+    if (group.mode !== undefined) this.#own = 1;
+  }
+
+  #block(reader: Reader, at: number, body: number, end: number): void {
+    const statement = this.#group.statements[this.#answers.length] as Statement | undefined;
+    if (this.#shape === undefined || statement === undefined) reader.corrupt(at, "there are rows without fields");
+    if (this.#undecoded !== undefined) return;
+    try {
+      new BlockReader(reader, body, end, statement.mapping).rows(this.#shape, statement.arrayRows, this.#rows);
+    } catch (error) {
+      if (error instanceof Malformed) reader.corrupt(at, error.message);
+      if (!(error instanceof UsageError)) throw error;
+      this.#undecoded = error;
+    }
+  }
+
+  #sqlError(fields: SqlErrorFields): SqlError {
+    const index = this.#answers.length;
+    const statement = this.#own > 0 ? undefined : (this.#group.statements[index] as Statement | undefined);
+    // A server that goes away does not say whether it had committed before.
+    const outcome = fields.severity === "ERROR" ? outcomeOfFailed(this.#group) : "unknown";
+    return new SqlError(fields, statement && index, statement?.text, outcome);
+  }
+
+  /** The end of a group. */
+  #end(status: number): void {
+    const { statements, mode } = this.#group;
+    const answers = this.#answers;
+    let failed = this.#failed;
+    if (failed === undefined && status !== 0x49) {
+      failed = new UsageError(
+        "The request left a transaction open, and the endpoint rolled it back. Use sql.transaction([…]) instead of BEGIN.",
+      );
+    } else if (failed === undefined && answers.length !== statements.length + (mode === undefined ? 0 : 1)) {
+      failed = new ProtocolError(
+        `The endpoint's answer has ${answers.length} results to ${statements.length} statements.`,
+        this.before,
+      );
+    } else if (failed === undefined && this.#undecoded !== undefined) {
+      failed = this.#undecoded;
+      setOutcome(failed, "executed");
+    }
+    if (mode !== undefined) answers.length = Math.min(answers.length, statements.length);
+    this.#results.push(failed === undefined ? answers : new Failure(failed));
+    const next = this.#groups[this.#results.length] as Group | undefined;
+    if (next === undefined) return;
+    this.#answers = [];
+    this.#rows = [];
+    this.#shape = this.#failed = this.#undecoded = undefined;
+    this.#own = 0;
+    this.#begin(next);
+  }
+
   #truncated(rest: number): never {
+    throw this.#cutShort(rest);
+  }
+
+  #cutShort(rest: number): TruncatedError {
     const length = this.before + rest;
-    throw (
-      this.#failed ??
-      new TruncatedError(
-        `The endpoint's answer was cut short after ${length} bytes; whether the statement took effect is unknown.`,
-        length,
-      )
+    return new TruncatedError(
+      `The endpoint's answer was cut short after ${length} bytes; whether the statement took effect is unknown.`,
+      length,
     );
   }
 }
 
 /** An answer that is right as far as it goes. */
 export class TruncatedError extends ProtocolError {}
+
+/** Errors of the decoders are made where nobody knows what became of the statement. */
+function setOutcome(error: OnetripError, outcome: Outcome): void {
+  (error as { outcome: Outcome }).outcome = outcome;
+}
 
 // The one-letter names of ErrorResponse's fields in PostgreSQL's manual. V is the severity that is never translated.
 const NAMES: Record<string, keyof SqlErrorFields> = {

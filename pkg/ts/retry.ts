@@ -1,8 +1,8 @@
 // Whether a failed request is sent again. The decision is Rust's (src/policy.rs); here is what it needs to know.
 
-import { EndpointError, NetworkError, SqlError } from "./errors.js";
-import { isNotSent } from "./network.js";
+import { EndpointError, NetworkError, SqlError, UnreachableError } from "./errors.js";
 import { TruncatedError } from "./response.js";
+import { isUndone } from "./statement.js";
 import type { LoadWasm } from "./wasm.js";
 
 /** How an attempt failed, in the numbers of the boundary crate. */
@@ -17,15 +17,6 @@ export interface Attempt {
   readonly idempotent: boolean;
   /** What was sent. */
   readonly statements: readonly { readonly text: string }[];
-}
-
-/**
- * Whether PostgreSQL surely undid a statement that failed by a conflict. Procedures, DO and transaction commands can
- * commit on their own before something behind them fails; the first word tells, and what it does not know counts as
- * worse. src/effect.rs has the same line; tests/vectors/conflicts.json keeps the two alike.
- */
-export function isUndone(statement: string): boolean {
-  return /^\s*(select|insert|update|delete|with|merge|values|table)\b/i.test(statement);
 }
 
 /** Milliseconds to wait before the request is sent again; undefined if it is not. */
@@ -68,7 +59,7 @@ function outcomeOf(error: unknown, { statements }: Attempt): number | undefined 
   }
   if (error instanceof TruncatedError) return OUTCOME.lost;
   if (error instanceof NetworkError)
-    return error.timedOut ? undefined : isNotSent(error.cause) ? OUTCOME.notSent : OUTCOME.lost;
+    return error.timedOut ? undefined : error instanceof UnreachableError ? OUTCOME.notSent : OUTCOME.lost;
   if (!(error instanceof EndpointError)) return undefined;
   // A 5xx without a code is a proxy's, which does not know what became of the request.
   if (error.code === "connection_lost" || (error.code === undefined && error.status >= 500)) return OUTCOME.lost;

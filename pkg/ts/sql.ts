@@ -1,16 +1,16 @@
 // What the user holds: `sql` as a function and its members, which make queries and send nothing themselves.
 
 import { UsageError } from "./errors.js";
-import { merge, type Options } from "./options.js";
+import { merge, modeOf, type Options } from "./options.js";
 import { jsonValue, nameOf, quotedIdentifier } from "./parameters.js";
-import { LazyQuery, isSent, join, partsOf, type Send, type Wanted } from "./query.js";
-import type { Query, QueryOptions, RequestOptions, Sql, SqlValue } from "./types.js";
+import { LazyQuery, isSent, join, partsOf, type Sender, type Wanted } from "./query.js";
+import type { Query, QueryOptions, Sql, SqlValue, TransactionOptions } from "./types.js";
 
 /**
- * Makes `sql`. Everything that `with` derives from it shares its `send`, which tells that queries belong to the same
+ * Makes `sql`. Everything that `with` derives from it shares its `sender`, which tells that queries belong to the same
  * database.
  */
-export function makeSql(send: Send, defaults: Options): Sql {
+export function makeSql(sender: Sender, defaults: Options): Sql {
   const wanted: Wanted = { options: defaults, arrayRows: false, fullResults: false };
 
   function sql(texts: unknown, ...values: unknown[]): LazyQuery<never> {
@@ -21,7 +21,7 @@ export function makeSql(send: Send, defaults: Options): Sql {
     }
     if (texts.includes(undefined))
       throw new UsageError("The template holds a malformed escape sequence: write \\\\ for a backslash.");
-    return new LazyQuery({ send, source: { texts: texts as string[], values }, wanted });
+    return new LazyQuery({ sender, source: { texts: texts as string[], values }, wanted });
   }
 
   const members: Omit<Sql, never> = {
@@ -30,31 +30,33 @@ export function makeSql(send: Send, defaults: Options): Sql {
         throw new UsageError(`sql.query needs the statement as a string, not ${nameOf(text)}.`);
       if (!Array.isArray(params))
         throw new UsageError(`sql.query needs the parameters as an array, not ${nameOf(params)}.`);
-      if (options === undefined) return new LazyQuery({ send, source: { text, params }, wanted });
+      if (options === undefined) return new LazyQuery({ sender, source: { text, params }, wanted });
       const { arrayRows = false, fullResults = false, ...rest } = options;
       return new LazyQuery({
-        send,
+        sender,
         source: { text, params },
         wanted: { options: merge(defaults, rest), arrayRows, fullResults },
       });
     },
 
-    transaction(queries: readonly Query<unknown>[], options?: RequestOptions): Promise<never> {
-      const merged = merge(defaults, options);
-      const list = transactionOf(queries, send);
-      const results = list.length === 0 ? Promise.resolve([]) : send(list, merged);
+    transaction(queries: readonly Query<unknown>[], options?: TransactionOptions): Promise<never> {
+      const { isolationLevel, readOnly, deferrable, ...rest } = options ?? {};
+      const mode = modeOf({ isolationLevel, readOnly, deferrable });
+      const merged = merge(defaults, rest);
+      const list = transactionOf(queries, sender);
+      const results = list.length === 0 ? Promise.resolve([]) : sender.transaction(list, merged, mode);
       list.forEach((query, index) => join(query, results, index));
       return results as Promise<never>;
     },
 
     identifier: (...names) => quotedIdentifier(names),
     json: jsonValue,
-    with: (options) => makeSql(send, merge(defaults, options)),
+    with: (options) => makeSql(sender, merge(defaults, options)),
   };
   return Object.assign(sql, members) as unknown as Sql;
 }
 
-function transactionOf(queries: unknown, send: Send): LazyQuery<unknown>[] {
+function transactionOf(queries: unknown, sender: Sender): LazyQuery<unknown>[] {
   if (!Array.isArray(queries))
     throw new UsageError("sql.transaction needs an array of queries: sql.transaction([sql`…`, sql`…`]).");
   return queries.map((query: unknown, index) => {
@@ -62,7 +64,7 @@ function transactionOf(queries: unknown, send: Send): LazyQuery<unknown>[] {
       throw new UsageError(
         `Query ${index} of the transaction is no query (it is a ${nameOf(query)}; do not await the queries).`,
       );
-    if (partsOf(query).send !== send)
+    if (partsOf(query).sender !== sender)
       throw new UsageError(`Query ${index} of the transaction belongs to another connection.`);
     if (isSent(query)) throw new UsageError(`Query ${index} of the transaction was sent already; make a new one.`);
     if (queries.indexOf(query) !== index)

@@ -17,9 +17,15 @@ export interface Mapping {
 
 /** Options of one request; given to `connect` or `sql.with`, they are the defaults of every request. */
 export interface RequestOptions extends Partial<Mapping> {
-  /** Cancels the request. The promise rejects with the signal's reason. What the server did by then is unknown. */
+  /**
+   * Cancels the request: it is closed, whereupon the endpoint cancels the statement in PostgreSQL. The promise rejects with
+   * the signal's reason. What the server did by then is unknown.
+   */
   readonly signal?: AbortSignal | undefined;
-  /** Gives up after so many milliseconds, all attempts together, with a NetworkError. Default: no limit of its own. */
+  /**
+   * Gives up after so many milliseconds, all attempts together, with a NetworkError whose `timedOut` is true. The endpoint
+   * knows the limit, too, and cancels the statement in PostgreSQL. Default: no limit of its own.
+   */
   readonly timeoutMs?: number | undefined;
   /** Further HTTP headers, for a proxy in front of the endpoint. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
@@ -35,7 +41,26 @@ export interface RequestOptions extends Partial<Mapping> {
   readonly idempotent?: boolean | undefined;
   /** How often a request may be sent in all, 1 to 10. Default 3; 1 never repeats anything. */
   readonly maxAttempts?: number | undefined;
+  /**
+   * `true` sends the queries and transactions that start in the same tick (under one `Promise.all`, say) in one HTTP
+   * request, each a transaction of its own: an error in one leaves the others alone. For runtimes that cap requests, as
+   * Workers do. They then run one after another on one connection, and their results come together. Default: `false`.
+   */
+  readonly shareRequests?: boolean | undefined;
 }
+
+/** How a transaction differs from the database's defaults. PostgreSQL manual, "SET TRANSACTION". */
+export interface TransactionMode {
+  /** How much it sees of others. One of two serializable transactions that conflict fails with `40001` and is sent again. */
+  readonly isolationLevel?: "read uncommitted" | "read committed" | "repeatable read" | "serializable" | undefined;
+  /** `true` refuses what would change data. */
+  readonly readOnly?: boolean | undefined;
+  /** `true` waits for a snapshot that cannot conflict; of use with `"serializable"` and `readOnly`. */
+  readonly deferrable?: boolean | undefined;
+}
+
+/** Options of `sql.transaction`. */
+export interface TransactionOptions extends RequestOptions, TransactionMode {}
 
 /** Options of `connect`. */
 export interface ConnectOptions extends RequestOptions {
@@ -155,11 +180,11 @@ export interface Sql {
 
   /**
    * Sends all queries in one request and runs them in one transaction: all take effect or none. Fails with the first
-   * SqlError, whose `statement` is the index of the query that failed.
+   * SqlError, whose `statement` is the index of the query that failed. Without queries nothing is sent.
    */
   transaction<const Queries extends readonly Query<unknown>[]>(
     queries: readonly [...Queries],
-    options?: RequestOptions,
+    options?: TransactionOptions,
   ): Promise<Results<Queries>>;
 
   /** A name as part of a statement, quoted: `sql.identifier("public", "my table")` is `"public"."my table"`. */

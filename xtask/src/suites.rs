@@ -133,7 +133,7 @@ fn npm() -> Result<(), Failure> {
     show(command("node").arg("pkg/scripts/test.mjs"))?;
     show(command("tsc").args(["--project", "examples/worker-typescript"]))?;
     let stack = Stack::start()?;
-    for runtime in ["node", "edge-light", "others"] {
+    for runtime in ["node", "requests", "edge-light", "others"] {
         show(command("node").arg(format!("tests/runtimes/{runtime}/run.mjs")).env(TEST_URL, stack.url()))?;
     }
     Ok(())

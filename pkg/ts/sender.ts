@@ -1,0 +1,78 @@
+// From queries to their results: composed, sent, given out in the form that each wants, failed where they are awaited.
+
+import { OnetripError } from "./errors.js";
+import type { Options } from "./options.js";
+import { Failure } from "./protocol.js";
+import { compose, partsOf, type LazyQuery, type Sender } from "./query.js";
+import { request, type Connection } from "./request.js";
+import type { Answer } from "./response.js";
+import { SharedRequests } from "./share.js";
+import type { Group, Statement } from "./statement.js";
+import type { TransactionMode } from "./types.js";
+
+/** What the queries of a connection are sent by. */
+export function senderOf(connection: Connection): Sender {
+  const shared = new SharedRequests(connection);
+
+  // A function that is async by itself: the code that awaits a query is what the stack of its error should show.
+  async function one(query: LazyQuery<unknown>): Promise<unknown> {
+    try {
+      const { options } = partsOf(query).wanted;
+      const group = { statements: [statementOf(query)], mode: undefined };
+      const answers = await answersTo(group, options);
+      return shaped(answers[0], query);
+    } catch (error) {
+      throw atCaller(error);
+    }
+  }
+
+  async function transaction(
+    queries: readonly LazyQuery<unknown>[],
+    options: Options,
+    mode: TransactionMode | undefined,
+  ): Promise<unknown[]> {
+    try {
+      const answers = await answersTo({ statements: queries.map(statementOf), mode }, options);
+      return queries.map((query, index) => shaped(answers[index], query));
+    } catch (error) {
+      throw atCaller(error);
+    }
+  }
+
+  async function answersTo(group: Group, options: Options): Promise<readonly Answer[]> {
+    const [result] = await (options.shareRequests && connection.protocol.manyGroups
+      ? shared.add(group, options)
+      : request(connection, [group], options));
+    if (result instanceof Failure) throw result.error;
+    return result;
+  }
+
+  return { one, transaction };
+}
+
+function statementOf(query: LazyQuery<unknown>): Statement {
+  const parts = partsOf(query);
+  const { options: mapping, arrayRows, fullResults } = parts.wanted;
+  const { text, params } = compose(parts);
+  return { text, params, mapping, arrayRows, commandTag: fullResults };
+}
+
+function shaped({ rows, fields, tag }: Answer, query: LazyQuery<unknown>): unknown {
+  if (!partsOf(query).wanted.fullResults) return rows;
+  // `INSERT 0 5`, `UPDATE 5`, `SELECT 5`, `CREATE TABLE`.
+  const count = /\d+$/.exec(tag);
+  return { rows, fields, command: tag.split(" ", 1)[0], rowCount: count === null ? null : Number(count[0]) };
+}
+
+/**
+ * The error with the stack of the code that awaits the query. Engines keep track of it (async stack traces), so that it
+ * costs nothing to queries that succeed; the first two frames are this function and the one that it is called by.
+ */
+function atCaller(error: unknown): unknown {
+  const [, , ...frames] = (new Error().stack ?? "")
+    .split("\n")
+    .filter((line) => /^\s+at (?!process\.processTicks)|@/.test(line));
+  if (error instanceof OnetripError && frames.length > 0)
+    error.stack = [`${error.name}: ${error.message}`, ...frames].join("\n");
+  return error;
+}

@@ -1,0 +1,134 @@
+// What requests do in PostgreSQL, through the public API, in whatever runtime this is: transactions, shared requests,
+// cancelled ones. No imports: the runners bundle it into Workers.
+
+/**
+ * Runs the checks against the endpoint at `url` and gives the names of those that failed, with the reason.
+ *
+ * @param prefix begins the names of tables, new for each run
+ */
+export async function runRequests(connect, url, { NetworkError, SqlError }, prefix) {
+  let requests = 0;
+  const counting = (target, init) => {
+    requests++;
+    return fetch(target, init);
+  };
+  const sql = connect(url, { fetch: counting });
+  const table = sql.identifier(`${prefix}_marks`);
+  const failed = [];
+  const check = async (name, run) => {
+    try {
+      await run();
+    } catch (error) {
+      failed.push(`${name}: ${error.message}`);
+    }
+  };
+  const same = (what, found, expected) => {
+    if (JSON.stringify(found) !== JSON.stringify(expected))
+      throw new Error(`${what} is ${JSON.stringify(found)}, not ${JSON.stringify(expected)}`);
+  };
+
+  await sql`create table ${table} (id int4 primary key)`;
+
+  await check("a transaction has the mode that it is given, and its own results", async () => {
+    const show = () => sql`select current_setting('transaction_isolation') as level,
+      current_setting('transaction_read_only') as read_only, current_setting('transaction_deferrable') as deferrable`;
+    for (const level of ["read uncommitted", "read committed", "repeatable read", "serializable"]) {
+      const [first, second] = await sql.transaction([show(), sql`select 2 as two`], {
+        isolationLevel: level,
+        readOnly: true,
+        deferrable: true,
+      });
+      same("the mode", first, [{ level, read_only: "on", deferrable: "on" }]);
+      same("the second result", second, [{ two: 2 }]);
+    }
+    await sql.transaction([sql`insert into ${table} values (1)`], { isolationLevel: "serializable" });
+    same("what was committed", await sql`select id from ${table}`, [{ id: 1 }]);
+    const error = await sql
+      .transaction([sql`select 1`, sql`insert into ${table} values (2)`], { readOnly: true })
+      .catch((caught) => caught);
+    same("the error", [error.code, error.statement, error.outcome], ["25006", 1, "notExecuted"]);
+    const [again] = await sql`select current_setting('transaction_isolation') as level`;
+    same("the level afterwards", again.level, "read committed");
+  });
+
+  await check("queries of one tick are one request, and each has its own result or error", async () => {
+    const shared = sql.with({ shareRequests: true });
+    requests = 0;
+    const results = await Promise.allSettled([
+      ...Array.from({ length: 20 }, (_, index) => shared`select ${index}::int4 as n`),
+      shared`insert into ${table} values (1)`,
+      shared.transaction([shared`insert into ${table} values (10)`, shared`select 1 / 0`]),
+      shared.transaction([shared`insert into ${table} values (11)`], { isolationLevel: "serializable" }),
+      shared.query("select $1::int8 as big", ["9007199254740993"], { int8: "bigint" }),
+      shared`insert into ${table} values (12)`,
+    ]);
+    same("the number of requests", requests, 1);
+    for (let index = 0; index < 20; index++) same("a result", results[index].value, [{ n: index }]);
+    const codes = results.slice(20).map(({ reason }) => reason?.code);
+    same("the errors", codes, ["23505", "22012", undefined, undefined, undefined]);
+    if (results[23].value[0].big !== 9007199254740993n) throw new Error("the bigint is another");
+    same("what is left", await sql`select id from ${table} order by id`, [{ id: 1 }, { id: 11 }, { id: 12 }]);
+  });
+
+  await check("a mistake that the endpoint refuses is not the others'", async () => {
+    const shared = sql.with({ shareRequests: true });
+    const [good, bad] = await Promise.allSettled([shared`select 1 as one`, shared`select ${"\0"}::text`]);
+    same("the good one", good.value, [{ one: 1 }]);
+    same("the bad one", bad.reason?.code, "malformed_request");
+  });
+
+  const isRunning = async (mark) =>
+    (
+      await sql`select count(*)::int4 as n from pg_stat_activity where state = 'active' and query like ${`%${mark}%`} and pid <> pg_backend_pid()`
+    )[0].n > 0;
+  const until = async (wanted, mark) => {
+    for (let tries = 0; tries < 200; tries++) {
+      if ((await isRunning(mark)) === wanted) return;
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+    throw new Error(`after 5 seconds the statement ${wanted ? "does not run" : "still runs"}`);
+  };
+
+  await check("an abort cancels the statement in PostgreSQL", async () => {
+    const mark = `${prefix}_aborted`;
+    const controller = new AbortController();
+    const text = `select pg_sleep(60), '${mark}'`;
+    const query = sql.query(text, [], { signal: controller.signal }).then(
+      () => new Error("it succeeded"),
+      (error) => error,
+    );
+    await until(true, mark);
+    const reason = new Error("the user left");
+    controller.abort(reason);
+    if ((await query) !== reason) throw new Error("the reason is another");
+    await until(false, mark);
+  });
+
+  await check("timeoutMs cancels the statement in PostgreSQL", async () => {
+    const mark = `${prefix}_late`;
+    const error = await sql.query(`select pg_sleep(60), '${mark}'`, [], { timeoutMs: 300 }).catch((caught) => caught);
+    if (!(error instanceof NetworkError && error.timedOut && error.outcome === "unknown")) throw error;
+    await until(false, mark);
+  });
+
+  await check(
+    "the endpoint cancels at the deadline by itself, where the runtime does not close the request",
+    async () => {
+      const mark = `${prefix}_deaf`;
+      // A fetch that does not pass the signal on: only Onetrip-Deadline tells the endpoint.
+      const deaf = connect(url, { fetch: (target, { signal: _, ...init }) => fetch(target, init), timeoutMs: 400 });
+      const error = await deaf.query(`select pg_sleep(60), '${mark}'`).catch((caught) => caught);
+      if (!(error instanceof NetworkError && error.timedOut && error.cause?.code === "deadline_exceeded")) throw error;
+      await until(false, mark);
+    },
+  );
+
+  await check("an error of a CALL that commits on its own leaves the outcome open", async () => {
+    const error = await sql`do $$ begin raise exception 'enough'; end $$`.catch((caught) => caught);
+    if (!(error instanceof SqlError)) throw error;
+    same("the outcome", [error.code, error.outcome], ["P0001", "unknown"]);
+  });
+
+  await sql`drop table ${table}`;
+  return failed;
+}
