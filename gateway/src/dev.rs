@@ -10,6 +10,7 @@ use onetrip_embedded_postgres::{Durability, Installation, Kind, Options, Postgre
 
 use crate::config::Config;
 use crate::credentials::Credentials;
+use crate::env_file;
 use crate::postgres::{ScriptError, Target};
 use crate::server::Server;
 
@@ -19,6 +20,8 @@ use crate::server::Server;
 pub struct DevOptions {
     /// Where the data are kept. Default: `.onetrip` in the current directory.
     pub data: Option<PathBuf>,
+    /// A file of variables (`.dev.vars`, `.env`) that is told the URL as `ONETRIP_URL`. Default: none.
+    pub write_env: Option<PathBuf>,
     /// Whether the data go when the endpoint ends. Default: false.
     pub ephemeral: bool,
     /// Where the endpoint listens, on loopback; 0 takes a free port. Default: 5480.
@@ -31,7 +34,7 @@ pub struct DevOptions {
 
 impl Default for DevOptions {
     fn default() -> DevOptions {
-        DevOptions { data: None, ephemeral: false, port: 5480, sql: None, tools: None }
+        DevOptions { data: None, write_env: None, ephemeral: false, port: 5480, sql: None, tools: None }
     }
 }
 
@@ -67,6 +70,8 @@ pub struct Dev {
     kept: Option<PathBuf>,
     /// What became of the script of SQL.
     seed: Option<String>,
+    /// The file that was told the URL.
+    write_env: Option<PathBuf>,
 }
 
 impl Dev {
@@ -114,7 +119,16 @@ impl Dev {
         ))
         .map_err(|error| DevError(error.to_string()))?;
         let server = Server::bind(config).await.map_err(|error| DevError(error.to_string()))?;
-        Ok(Dev { server, postgres, kept, seed })
+        let dev = Dev { server, postgres, kept, seed, write_env: options.write_env };
+        if let Some(path) = &dev.write_env {
+            env_file::write(path, VARIABLE, &dev.url()).map_err(DevError)?;
+        }
+        Ok(dev)
+    }
+
+    /// The URL for a driver, credentials included.
+    fn url(&self) -> String {
+        format!("http://{NAME}:{}@{}/{NAME}", self.postgres.password(), self.server.local_addr())
     }
 
     /// Answers requests until `stop` is ready, then ends both.
@@ -130,7 +144,14 @@ impl fmt::Display for Dev {
         let (address, port, password) =
             (self.server.local_addr(), self.postgres.port(), self.postgres.password());
         writeln!(formatter, "onetrip dev is ready; Ctrl-C ends it.\n")?;
-        writeln!(formatter, "  driver  http://{NAME}:{password}@{address}/{NAME}")?;
+        writeln!(formatter, "  driver  {}", self.url())?;
+        match &self.write_env {
+            Some(path) => writeln!(formatter, "  env     {VARIABLE} in {} is that URL", path.display())?,
+            None => writeln!(
+                formatter,
+                "  env     keep it in {VARIABLE}: --write-env .dev.vars (wrangler) or .env writes it there for you"
+            )?,
+        }
         writeln!(formatter, "  psql    postgresql://{NAME}:{password}@127.0.0.1:{port}/{NAME}")?;
         writeln!(
             formatter,
@@ -269,3 +290,5 @@ fn cache_directory() -> Result<PathBuf, DevError> {
 
 /// The name of the database, in the path and on the server, and of its owner.
 const NAME: &str = "dev";
+/// What the examples call the URL.
+const VARIABLE: &str = "ONETRIP_URL";

@@ -11,6 +11,7 @@
 //! | `authorization` | tokens in place of passwords, and how often a stranger may guess |
 //! | `credentials`, `pool` | who is asking, and which connection they get |
 //! | `postgres` | logging in, and one flight for one request |
+//! | `dev`, `env_file` | an endpoint with a PostgreSQL of its own, for development |
 //! | `metrics` | what is counted, and its text for Prometheus |
 //!
 //! A request goes down this list and its answer comes back up. Nothing below `http` knows HTTP, and nothing above
@@ -22,6 +23,7 @@ mod codec;
 mod config;
 mod credentials;
 mod dev;
+mod env_file;
 mod failure;
 mod http;
 mod metrics;

@@ -4,6 +4,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use onetrip_gateway::{
@@ -49,6 +50,10 @@ enum Command {
         /// A script of plain SQL to run, as the owner, when the database is new.
         #[arg(long, value_name = "FILE")]
         sql: Option<PathBuf>,
+        // Not --env-file: Node 20 takes that for its own wherever it stands, and npx starts us by Node.
+        /// Write the driver's URL as ONETRIP_URL into this file (.dev.vars, .env) and leave its other lines as they are.
+        #[arg(long, value_name = "FILE")]
+        write_env: Option<PathBuf>,
         /// The directory of PostgreSQL's programs [default: onetrip in the cache directory].
         #[arg(long, value_name = "DIRECTORY")]
         tools: Option<PathBuf>,
@@ -104,10 +109,10 @@ fn main() -> ExitCode {
     };
     match Arguments::parse().command {
         Command::Serve { configuration } => runtime.block_on(serve(configuration)),
-        Command::Dev { port, data, ephemeral, sql, tools, log } => {
+        Command::Dev { port, data, ephemeral, sql, write_env, tools, log } => {
             let mut options = DevOptions::default();
             (options.port, options.data, options.ephemeral) = (port, data, ephemeral);
-            (options.sql, options.tools) = (sql, tools);
+            (options.sql, options.write_env, options.tools) = (sql, write_env, tools);
             Log::start(log, LogFormat::Text);
             runtime.block_on(dev(options))
         }
@@ -150,6 +155,9 @@ async fn dev(options: DevOptions) -> ExitCode {
         Ok(dev) => {
             // In one piece, and whoever stops reading does not stop the endpoint.
             let _ = std::io::Write::write_all(&mut std::io::stdout(), dev.to_string().as_bytes());
+            let stop = async {
+                tokio::select! { () = stop => {}, () = launcher_end() => {} }
+            };
             dev.run(stop).await;
             ExitCode::SUCCESS
         }
@@ -236,17 +244,41 @@ fn reload_at_hangup(_: Configuration, _: Reloader, _: Log) -> std::io::Result<()
 }
 
 /// Ready at the first SIGTERM or SIGINT. A second one ends the process at once.
+///
+/// One Ctrl-C may arrive several times: from the terminal, and passed on by npx and the package's launcher.
 #[cfg(unix)]
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        let first = std::time::Instant::now();
         tokio::spawn(async move {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            while first.elapsed() < ONE_KEY_PRESS {
+                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            }
             std::process::exit(130);
         });
     })
+}
+
+/// Ready when the npm package's launcher, our parent, has ended without a word (SIGKILL); never without a launcher.
+#[cfg(unix)]
+async fn launcher_end() {
+    use std::os::unix::process::parent_id;
+    let launcher = parent_id();
+    if std::env::var("ONETRIP_LAUNCHER").is_ok_and(|id| id == launcher.to_string()) {
+        while parent_id() == launcher {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    } else {
+        std::future::pending().await
+    }
+}
+
+#[cfg(not(unix))]
+async fn launcher_end() {
+    std::future::pending().await
 }
 
 /// Ready at the first Ctrl-C.
@@ -254,3 +286,7 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async { drop(tokio::signal::ctrl_c().await) })
 }
+
+/// Signals that follow the first one within this time are taken for the same.
+#[cfg(unix)]
+const ONE_KEY_PRESS: Duration = Duration::from_millis(500);

@@ -110,9 +110,12 @@ async fn one_command_gives_an_endpoint_with_a_database_that_is_there_again_the_n
         "seed.sql",
         "create table items (id int primary key, name text);\ninsert into items values (1, 'Cup');",
     );
+    directory.file("vars", "OTHER=1\nONETRIP_URL=http://old\n");
     let data = directory.0.join("data");
-    let args = ["--data", data.to_str().unwrap(), "--sql", "seed.sql"];
+    let args = ["--data", data.to_str().unwrap(), "--sql", "seed.sql", "--write-env", "vars"];
     let first = Dev::start(dev(&directory.0, &args));
+    let vars = std::fs::read_to_string(directory.0.join("vars")).unwrap();
+    assert_eq!(vars, format!("OTHER=1\nONETRIP_URL={}\n", first.url("driver")));
     let caller = first.caller();
     let reply = ask(&caller, "select name from items").await;
     assert_eq!(reply.value()["rows"][0]["name"], "Cup", "{}", reply.text());
@@ -183,6 +186,10 @@ async fn a_script_that_fails_is_told_with_its_line_and_run_again_the_next_time()
     let dev_again = Dev::start(dev(&directory.0, &args));
     assert_eq!(ask(&dev_again.caller(), "select n from t").await.value()["rows"][0]["n"], 7);
     dev_again.interrupt();
+
+    let output = dev(&directory.0, &["--ephemeral", "--write-env", "no/such/directory"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("--write-env: no/such/directory cannot be"), "{text}");
 
     let output = dev(&directory.0, &["--ephemeral", "--sql", "not-there.sql"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
