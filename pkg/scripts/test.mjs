@@ -6,7 +6,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const FORMATTED = ["pkg/ts", "pkg/test", "pkg/scripts", "tests/runtimes"];
+const FORMATTED = ["pkg/bin", "pkg/ts", "pkg/test", "pkg/scripts", "tests/runtimes"];
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tests = join(root, "pkg/test");
 if (!existsSync(join(root, "pkg/dist/node.js"))) {

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Some("test") => suites::test(&rest),
         Some("ci") => suites::ci(&rest),
         Some("build-pkg") => no_arguments(&rest).and_then(|()| tools::build_package()),
+        Some("build-endpoint") => no_arguments(&rest).and_then(|()| tools::build_endpoint_package()),
         Some("bench") => tools::bench(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{}", help());
@@ -66,6 +67,7 @@ fn help() -> String {
                     {suites}
   ci                what CI runs: formatting, lints, documentation, and all suites
   build-pkg         the npm package: pkg/dist and its tarball
+  build-endpoint    the npm package of the endpoint for this machine: pkg/endpoint
   bench [argument…] the measurements of bench/ (each script there says what it measures)
   setup [what…]     only install what is missing, for everything or for:
                     {tools}

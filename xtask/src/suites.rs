@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     http, root,
-    stack::Stack,
+    stack::{Stack, target_dir},
     step::Failure,
     tools::{self, Tool, cargo, command, ensure},
     workers::{self, Bundle, Scenarios, Way, Workerd},
@@ -22,7 +22,7 @@ struct Suite {
     run: fn() -> Result<(), Failure>,
 }
 
-const TESTS: [Suite; 7] = [
+const TESTS: [Suite; 8] = [
     Suite { name: "rust", what: "every crate on this machine, against a real PostgreSQL", run: rust },
     Suite { name: "wire-wasm", what: "the protocol's tests again, on wasm32", run: wire_wasm },
     Suite { name: "fuzz", what: "the decoders on mutated bytes, for some seconds", run: fuzz },
@@ -30,6 +30,11 @@ const TESTS: [Suite; 7] = [
         name: "npm",
         what: "the npm package: size budget, unit tests, its tarball in Node and the Edge runtime",
         run: npm,
+    },
+    Suite {
+        name: "npx",
+        what: "`npx onetrip dev` from a registry to a first row, and how it fails",
+        run: npx,
     },
     Suite { name: "workerd", what: "the TypeScript and the Rust Worker in a real workerd", run: workerd },
     Suite {
@@ -137,6 +142,16 @@ fn npm() -> Result<(), Failure> {
         show(command("node").arg(format!("tests/runtimes/{runtime}/run.mjs")).env(TEST_URL, stack.url()))?;
     }
     Ok(())
+}
+
+fn npx() -> Result<(), Failure> {
+    tools::build_package_if_changed()?;
+    // A debug build, which the tests of the endpoint have made already, and PostgreSQL's programs in target/tools.
+    show(cargo().args(["build", "--quiet", "--package", "onetrip-gateway", "--bin", "onetrip"]))?;
+    drop(Stack::start()?);
+    let binary = target_dir().join("debug/onetrip");
+    show(command("node").args(["pkg/scripts/endpoint.mjs", "--binary"]).arg(binary))?;
+    show(command("node").arg("tests/runtimes/npx/run.mjs"))
 }
 
 fn workerd() -> Result<(), Failure> {

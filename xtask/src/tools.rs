@@ -153,16 +153,28 @@ pub fn build_package_if_changed() -> Result<(), Failure> {
     build_package()
 }
 
+/// `cargo xtask build-endpoint`: the npm package with the endpoint's program for this machine, built for release.
+///
+/// # Errors
+/// A failed build.
+pub fn build_endpoint_package() -> Result<(), Failure> {
+    node("pkg/scripts/endpoint.mjs", &[])
+}
+
 /// `cargo xtask bench`: the measurements of bench/.
 ///
 /// # Errors
 /// A missing tool or a failed measurement.
 pub fn bench(arguments: &[&str]) -> Result<(), Failure> {
     build_package_if_changed()?;
-    let status = command("node").arg("bench/run.mjs").args(arguments).status();
-    match status {
+    node("bench/run.mjs", arguments)
+}
+
+/// Runs a script of ours with its output on ours.
+fn node(script: &str, arguments: &[&str]) -> Result<(), Failure> {
+    match command("node").arg(script).args(arguments).status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Failure::new(format!("node bench/run.mjs ended with {status}"))),
+        Ok(status) => Err(Failure::new(format!("node {script} ended with {status}"))),
         Err(error) => Err(Failure::new(format!("cannot run node: {error}"))),
     }
 }
