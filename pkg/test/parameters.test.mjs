@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import vm from "node:vm";
 import { UsageError } from "../dist/errors.js";
-import { jsonValue, parameterText, quotedIdentifier } from "../dist/parameters.js";
+import { jsonValue, parameterText } from "../dist/parameters.js";
 
 test("each value has the text that PostgreSQL reads", () => {
   const rows = [
@@ -99,11 +99,4 @@ test("what is no value is refused by number and class, and never printed", () =>
   assert.throws(() => jsonValue(undefined), UsageError);
   assert.throws(() => jsonValue(cycle), UsageError);
   assert.throws(() => jsonValue(() => {}), UsageError);
-});
-
-test("identifiers are quoted so that no name can leave its quotes", () => {
-  assert.equal(quotedIdentifier(["users"]).text, '"users"');
-  assert.equal(quotedIdentifier(["public", 'we"ird; drop table x --']).text, '"public"."we""ird; drop table x --"');
-  for (const names of [[], [""], ["a\0b"], [1], ["a", undefined]])
-    assert.throws(() => quotedIdentifier(names), UsageError);
 });

@@ -117,6 +117,58 @@ test("sql.query gives rows, arrays and full results", async (t) => {
   assert.deepStrictEqual((await sql`select`.full()).rows, [{ a: "x" }]);
 });
 
+test("a result has the form that was asked for", async (t) => {
+  const columns = (count) => [
+    { name: "a", oid: 23, kind: "int32", values: Array.from({ length: count }, (_, i) => i) },
+  ];
+  const { url } = await endpoint(t, ({ body: { sql: text } }) => {
+    const count = Number(text);
+    const two = { name: "b", oid: 25, kind: "text", values: Array(Math.abs(count)).fill("x") };
+    return { body: encode.response(Math.abs(count), count < 0 ? [...columns(-count), two] : columns(count)) };
+  });
+  const sql = connect(url);
+  const rows = (count) => sql.query(String(count));
+  assert.deepStrictEqual(await rows(1).one(), { a: 0 });
+  assert.deepStrictEqual(await rows(1).maybeOne(), { a: 0 });
+  assert.strictEqual(await rows(0).maybeOne(), null);
+  assert.strictEqual(await rows(1).value(), 0);
+  assert.deepStrictEqual(await rows(3).column(), [0, 1, 2]);
+  assert.deepStrictEqual(await rows(0).column(), []);
+  assert.deepStrictEqual(await rows(-2).arrays(), [
+    [0, "x"],
+    [1, "x"],
+  ]);
+  assert.deepStrictEqual(await rows(-1).arrays().one(), [0, "x"]);
+  assert.deepStrictEqual((await rows(-1).arrays().full()).rows, [[0, "x"]]);
+  assert.deepStrictEqual(await sql.query("1", [], { arrayRows: true }).one(), [0]);
+  for (const [query, word] of [
+    [rows(0).one(), "0 rows"],
+    [rows(2).one(), "2 rows"],
+    [rows(2).maybeOne(), "at most one row"],
+    [rows(0).value(), "0 rows"],
+    [rows(2).value(), "2 rows"],
+    [rows(-1).value(), "2 columns"],
+    [rows(-1).column(), "2 columns"],
+  ]) {
+    const failure = await query.catch((error) => error);
+    assert.ok(failure instanceof UsageError && failure.message.includes(word), `${word}: ${failure}`);
+    assert.equal(failure.outcome, "executed");
+  }
+  assert.throws(() => rows(1).one().full(), UsageError);
+  const sent = rows(1);
+  await sent;
+  assert.throws(() => sent.value(), UsageError);
+});
+
+test("each query of a transaction keeps its form", async (t) => {
+  const { url } = await endpoint(t, () => ({ body: batchOf([1, 2, 3, 4, 5]) }));
+  const sql = connect(url);
+  assert.deepStrictEqual(
+    await sql.transaction([sql`a`.one(), sql`b`.maybeOne(), sql`c`.value(), sql`d`.column(), sql`e`.arrays()]),
+    [{ n: 1 }, { n: 2 }, 3, [4], [[5]]],
+  );
+});
+
 test("command tags give command and count", async (t) => {
   const tags = {
     "INSERT 0 3": ["INSERT", 3],

@@ -45,6 +45,57 @@ export async function templates(): Promise<void> {
   await sql`select * from users ${fragment}`;
 }
 
+export async function composition(): Promise<void> {
+  const rows: User[] = [];
+  await sql`insert into users ${sql.values(rows)} on conflict do nothing`;
+  await sql`insert into users ${sql.values(rows, ["id"])}`;
+  await sql`insert into users ${sql.values([[1, "a"]], ["id", "name"])}`;
+  await sql`update users set ${sql.set({ name: "x" })} where id in ${sql.list([1, 2n])}`;
+  await sql`select ${sql.columns(["id"])} from users where ${sql.join([sql`true`, sql`id = ${1}`], sql` and `)} ${sql.empty}`;
+  await sql`select 1 ${sql.unsafe("limit 1")}`;
+  // @ts-expect-error there is no such column
+  sql.values(rows, ["nam"]);
+  // @ts-expect-error there is no such column
+  sql.set({ name: "x" }, ["id"]);
+  // @ts-expect-error a separator is a fragment, for text could come from outside
+  sql.join([1, 2], " and ");
+  // @ts-expect-error a list is an array
+  sql.list(1);
+}
+
+export async function forms(): Promise<void> {
+  const one = await sql<User>`select id, name from users where id = 1`.one();
+  same<typeof one, User>();
+  const maybe = await sql<User>`select id, name from users where id = 1`.maybeOne();
+  same<typeof maybe, User | null>();
+  const total = await sql<{ total: bigint }>`select count(*) as total from users`.value();
+  same<typeof total, bigint>();
+  const named = await sql`select count(*) from users`.value<bigint>();
+  same<typeof named, bigint>();
+  const unknown = await sql`select count(*) from users`.value();
+  same<typeof unknown, unknown>();
+  const ids = await sql<{ id: number }>`select id from users`.column();
+  same<typeof ids, number[]>();
+  const arrays = await sql`select 1, 'a'`.arrays<[number, string]>();
+  same<typeof arrays, [number, string][]>();
+  const untyped = await sql<User>`select 1, 'a'`.arrays();
+  same<typeof untyped, unknown[][]>();
+  const pair = await sql`select 1, 'a'`.arrays<[number, string]>().one();
+  same<typeof pair, [number, string]>();
+  const full = await sql`select 1, 'a'`.arrays<[number, string]>().full();
+  same<typeof full, FullResult<[number, string]>>();
+  const results = await sql.transaction([
+    sql<User>`select id, name from users`.one(),
+    sql<User>`select id, name from users`.maybeOne(),
+    sql`select count(*) from users`.value<string>(),
+    sql.query<[number]>("select 1", [], { arrayRows: true }).one(),
+    sql.query<{ id: number }>("select id from users").column(),
+  ]);
+  same<typeof results, [User, User | null, string, [number], number[]]>();
+  // @ts-expect-error a query has one form
+  sql`select 1`.one().full();
+}
+
 export async function queries(): Promise<void> {
   const objects = await sql.query<User>("select id, name from users where id = $1", [1n]);
   same<typeof objects, User[]>();

@@ -21,6 +21,11 @@ export abstract class OnetripError extends Error {
   }
 }
 
+/** For errors that are made where nobody knows what became of the statement. */
+export function setOutcome(error: OnetripError, outcome: Outcome): void {
+  (error as { outcome: Outcome }).outcome = outcome;
+}
+
 /** The fields of PostgreSQL's ErrorResponse, by their names in PostgreSQL's manual. */
 export interface SqlErrorFields {
   /** `ERROR`, `FATAL` or `PANIC`, never translated. */

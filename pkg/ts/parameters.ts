@@ -1,15 +1,10 @@
 // JavaScript values to PostgreSQL's text format: what a request sends as parameters.
 
 import { UsageError } from "./errors.js";
-import type { Identifier, Json } from "./types.js";
+import type { Json } from "./types.js";
 
 /** A value marked as JSON; `sql.json` makes it. */
 export class JsonValue implements Json {
-  constructor(readonly text: string) {}
-}
-
-/** A quoted name; `sql.identifier` makes it. */
-export class QuotedIdentifier implements Identifier {
   constructor(readonly text: string) {}
 }
 
@@ -24,21 +19,6 @@ export function jsonValue(value: unknown): JsonValue {
   if (text === undefined)
     throw new UsageError(`sql.json: ${nameOf(value)} has no JSON text; for NULL pass null as the parameter itself.`);
   return new JsonValue(text);
-}
-
-/** A name in double quotes, or several joined by dots. */
-export function quotedIdentifier(names: readonly unknown[]): QuotedIdentifier {
-  if (names.length === 0) throw new UsageError("sql.identifier needs at least one name.");
-  return new QuotedIdentifier(
-    names
-      .map((name) => {
-        if (typeof name !== "string" || name === "" || name.includes("\0")) {
-          throw new UsageError("sql.identifier: a name must be a string that is not empty and holds no NUL character.");
-        }
-        return `"${name.replaceAll('"', '""')}"`;
-      })
-      .join("."),
-  );
 }
 
 /**

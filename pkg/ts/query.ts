@@ -1,15 +1,11 @@
 // A query as the user holds it: built at once, composed when it is sent, run once.
 
 import { UsageError } from "./errors.js";
+import { SqlFragment, templateOf, type Template } from "./fragments.js";
 import type { Options } from "./options.js";
-import { QuotedIdentifier, parameterText } from "./parameters.js";
-import type { FullResult, Query, RowOf, TransactionMode } from "./types.js";
-
-/** What a query is made of: texts with a value between each two. */
-export interface Template {
-  readonly texts: readonly string[];
-  readonly values: readonly unknown[];
-}
+import { parameterText } from "./parameters.js";
+import { column, full, maybeOne, one, rows, value, type Form } from "./results.js";
+import type { Query, TransactionMode } from "./types.js";
 
 /** A statement with its numbered parameters. */
 export interface Composed {
@@ -21,7 +17,7 @@ export interface Composed {
 export interface Wanted {
   readonly options: Options;
   readonly arrayRows: boolean;
-  readonly fullResults: boolean;
+  readonly form: Form;
 }
 
 /** Sends queries to one database, and gives each its result in the form that it wants. */
@@ -72,17 +68,32 @@ export class LazyQuery<Result> implements Query<Result> {
     this.#parts = parts;
   }
 
-  get [Symbol.toStringTag](): string {
+  get [Symbol.toStringTag](): "Query" {
     return "Query";
   }
 
-  full(): Query<FullResult<RowOf<Result>>> {
-    if (isSent(this as LazyQuery<unknown>))
-      throw new UsageError("The query was sent already; call full() before awaiting it.");
-    return new LazyQuery<FullResult<RowOf<Result>>>({
-      ...this.#parts,
-      wanted: { ...this.#parts.wanted, fullResults: true },
-    });
+  full(): LazyQuery<never> {
+    return this.#as(full);
+  }
+
+  one(): LazyQuery<never> {
+    return this.#as(one);
+  }
+
+  maybeOne(): LazyQuery<never> {
+    return this.#as(maybeOne);
+  }
+
+  value(): LazyQuery<never> {
+    return this.#as(value, true);
+  }
+
+  column(): LazyQuery<never> {
+    return this.#as(column, true);
+  }
+
+  arrays(): LazyQuery<never> {
+    return this.#as(rows, true);
   }
 
   then<A = Result, B = never>(
@@ -100,6 +111,18 @@ export class LazyQuery<Result> implements Query<Result> {
     return this.#start().finally(onFinally);
   }
 
+  /** The same statement with a result of another form. */
+  #as(form: Form, arrayRows = this.#parts.wanted.arrayRows): LazyQuery<never> {
+    if (isSent(this as LazyQuery<unknown>))
+      throw new UsageError("The query was sent already; say what result it should have before it is awaited.");
+    const { wanted } = this.#parts;
+    if (wanted.form !== rows)
+      throw new UsageError(
+        "The query has a form already: full(), one(), maybeOne(), value() and column() exclude one another.",
+      );
+    return new LazyQuery({ ...this.#parts, wanted: { ...wanted, form, arrayRows } });
+  }
+
   #start(): Promise<Result> {
     // Nothing is awaited here: it would be a frame of the stack that an error shows.
     return (this.#promise ??= (this.#joined?.() ??
@@ -109,40 +132,64 @@ export class LazyQuery<Result> implements Query<Result> {
 
 /** The statement of a query: fragments put in their places, parameters numbered through. */
 export function compose({ source }: Parts): Composed {
-  const params: (string | null)[] = [];
-  if ("text" in source) {
-    source.params.forEach((value, index) => params.push(parameterText(value, index + 1)));
-    return { text: source.text, params };
+  const composed: Composing = { text: "", params: [] };
+  append(composed, source, 0);
+  if (composed.params.length > PARAMETERS_LIMIT) {
+    throw new UsageError(
+      `The statement has ${composed.params.length} parameters, and PostgreSQL takes ${PARAMETERS_LIMIT} at most. Send many rows as one parameter: insert into t select * from json_populate_recordset(null::t, \${sql.json(rows)}), or an array for each column to unnest(…).`,
+    );
   }
-  const text = composeTemplate(source, params, 0);
-  return { text, params };
+  return composed;
 }
 
+interface Composing {
+  text: string;
+  readonly params: (string | null)[];
+}
+
+/** PostgreSQL counts them in 16 bits. */
+const PARAMETERS_LIMIT = 65_535;
 const NESTING_LIMIT = 100;
 
-function composeTemplate({ texts, values }: Template, params: (string | null)[], depth: number): string {
-  if (depth > NESTING_LIMIT) throw new UsageError(`The query nests more than ${NESTING_LIMIT} fragments.`);
-  let text = texts[0];
-  values.forEach((value, index) => {
-    if (value instanceof QuotedIdentifier) {
-      text += value.text;
-    } else if (value instanceof LazyQuery) {
-      const { source } = partsOf(value);
-      if ("text" in source) {
-        if (source.params.length > 0) {
-          throw new UsageError(
-            "A query made by sql.query with parameters cannot be a fragment: its $n have numbers already. Make it with sql`…`.",
-          );
-        }
-        text += source.text;
-      } else {
-        text += composeTemplate(source, params, depth + 1);
-      }
+function append(composed: Composing, source: Parts["source"], depth: number): void {
+  const { params } = composed;
+  if ("text" in source) {
+    if (depth > 0 && source.params.length > 0) {
+      throw new UsageError(
+        "A query made by sql.query with parameters cannot be a fragment: its $n have numbers already. Make it with sql`…`.",
+      );
+    }
+    for (const value of source.params) params.push(parameterText(value, params.length + 1));
+    composed.text += source.text;
+    return;
+  }
+  if (depth > NESTING_LIMIT)
+    throw new UsageError(`The query nests more than ${NESTING_LIMIT} fragments; put many side by side with sql.join.`);
+  const { texts, values } = source;
+  composed.text += texts[0];
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index];
+    if (value instanceof LazyQuery) {
+      append(composed, partsOf(value).source, depth + 1);
+    } else if (value instanceof SqlFragment) {
+      const template = templateOf(value);
+      if (value.isList && template.values.length === 0) appendEmptyList(composed);
+      else append(composed, template, depth + 1);
     } else {
       params.push(parameterText(value, params.length + 1));
-      text += `$${params.length}`;
+      composed.text += `$${params.length}`;
     }
-    text += texts[index + 1];
-  });
-  return text;
+    composed.text += texts[index + 1];
+  }
+}
+
+/**
+ * PostgreSQL has no `in ()`. An empty array it has, which any type can be compared with; `in (null)` would make
+ * `not in` find nothing, and an empty subquery has a type that does not fit.
+ */
+function appendEmptyList(composed: Composing): void {
+  const operator = /(\bnot\s+)?\bin\s*$/i.exec(composed.text);
+  if (operator === null)
+    throw new UsageError("An empty sql.list can stand only behind in or not in: PostgreSQL has no ().");
+  composed.text = composed.text.slice(0, operator.index) + (operator[1] ? "<> all ('{}')" : "= any ('{}')");
 }

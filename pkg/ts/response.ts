@@ -1,7 +1,7 @@
 // The messages of an answer: which rows, which tag, which error belongs to which statement (PROTOCOL.md section 2).
 
 import { BlockReader, shapeOf, type Shape } from "./blocks.js";
-import { ProtocolError, SqlError, UsageError, type OnetripError, type Outcome, type SqlErrorFields } from "./errors.js";
+import { ProtocolError, SqlError, UsageError, setOutcome, type OnetripError, type SqlErrorFields } from "./errors.js";
 import { Failure, type Result } from "./protocol.js";
 import { Reader } from "./reader.js";
 import type { Rows } from "./rows.js";
@@ -202,11 +202,6 @@ export class ResponseReader {
 
 /** An answer that is right as far as it goes. */
 export class TruncatedError extends ProtocolError {}
-
-/** Errors of the decoders are made where nobody knows what became of the statement. */
-function setOutcome(error: OnetripError, outcome: Outcome): void {
-  (error as { outcome: Outcome }).outcome = outcome;
-}
 
 // The one-letter names of ErrorResponse's fields in PostgreSQL's manual. V is the severity that is never translated.
 const NAMES: Record<string, keyof SqlErrorFields> = {

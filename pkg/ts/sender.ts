@@ -6,6 +6,7 @@ import { Failure } from "./protocol.js";
 import { compose, partsOf, type LazyQuery, type Sender } from "./query.js";
 import { request, type Connection } from "./request.js";
 import type { Answer } from "./response.js";
+import { full } from "./results.js";
 import { SharedRequests } from "./share.js";
 import type { Group, Statement } from "./statement.js";
 import type { TransactionMode } from "./types.js";
@@ -20,7 +21,7 @@ export function senderOf(connection: Connection): Sender {
       const { options } = partsOf(query).wanted;
       const group = { statements: [statementOf(query)], mode: undefined };
       const answers = await answersTo(group, options);
-      return shaped(answers[0], query);
+      return partsOf(query).wanted.form(answers[0]);
     } catch (error) {
       throw atCaller(error);
     }
@@ -33,7 +34,7 @@ export function senderOf(connection: Connection): Sender {
   ): Promise<unknown[]> {
     try {
       const answers = await answersTo({ statements: queries.map(statementOf), mode }, options);
-      return queries.map((query, index) => shaped(answers[index], query));
+      return queries.map((query, index) => partsOf(query).wanted.form(answers[index]));
     } catch (error) {
       throw atCaller(error);
     }
@@ -52,16 +53,9 @@ export function senderOf(connection: Connection): Sender {
 
 function statementOf(query: LazyQuery<unknown>): Statement {
   const parts = partsOf(query);
-  const { options: mapping, arrayRows, fullResults } = parts.wanted;
+  const { options: mapping, arrayRows, form } = parts.wanted;
   const { text, params } = compose(parts);
-  return { text, params, mapping, arrayRows, commandTag: fullResults };
-}
-
-function shaped({ rows, fields, tag }: Answer, query: LazyQuery<unknown>): unknown {
-  if (!partsOf(query).wanted.fullResults) return rows;
-  // `INSERT 0 5`, `UPDATE 5`, `SELECT 5`, `CREATE TABLE`.
-  const count = /\d+$/.exec(tag);
-  return { rows, fields, command: tag.split(" ", 1)[0], rowCount: count === null ? null : Number(count[0]) };
+  return { text, params, mapping, arrayRows, commandTag: form === full };
 }
 
 /**

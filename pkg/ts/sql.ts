@@ -2,16 +2,18 @@
 
 import { UsageError } from "./errors.js";
 import { merge, modeOf, type Options } from "./options.js";
-import { jsonValue, nameOf, quotedIdentifier } from "./parameters.js";
+import { fragments } from "./fragments.js";
+import { jsonValue, nameOf } from "./parameters.js";
 import { LazyQuery, isSent, join, partsOf, type Sender, type Wanted } from "./query.js";
-import type { Query, QueryOptions, Sql, SqlValue, TransactionOptions } from "./types.js";
+import { full, rows } from "./results.js";
+import type { FragmentMakers, Query, QueryOptions, Sql, SqlValue, TransactionOptions } from "./types.js";
 
 /**
  * Makes `sql`. Everything that `with` derives from it shares its `sender`, which tells that queries belong to the same
  * database.
  */
 export function makeSql(sender: Sender, defaults: Options): Sql {
-  const wanted: Wanted = { options: defaults, arrayRows: false, fullResults: false };
+  const wanted: Wanted = { options: defaults, arrayRows: false, form: rows };
 
   function sql(texts: unknown, ...values: unknown[]): LazyQuery<never> {
     if (!Array.isArray(texts) || !("raw" in texts)) {
@@ -35,7 +37,7 @@ export function makeSql(sender: Sender, defaults: Options): Sql {
       return new LazyQuery({
         sender,
         source: { text, params },
-        wanted: { options: merge(defaults, rest), arrayRows, fullResults },
+        wanted: { options: merge(defaults, rest), arrayRows, form: fullResults ? full : rows },
       });
     },
 
@@ -49,7 +51,7 @@ export function makeSql(sender: Sender, defaults: Options): Sql {
       return results as Promise<never>;
     },
 
-    identifier: (...names) => quotedIdentifier(names),
+    ...(fragments as unknown as FragmentMakers),
     json: jsonValue,
     with: (options) => makeSql(sender, merge(defaults, options)),
   };

@@ -123,21 +123,34 @@ export type SqlValue = string | number | bigint | boolean | null | object;
  * fragment, inside `sql.transaction([…])` a statement of the transaction.
  */
 export interface Query<Result> extends Promise<Result> {
-  /** The same statement with everything that PostgreSQL says about its result. To be called before it is awaited. */
-  full(): Query<FullResult<RowOf<Result>>>;
+  readonly [Symbol.toStringTag]: "Query";
 }
 
-/** The row type of a result type. */
-export type RowOf<Result> = Result extends readonly (infer Row)[]
-  ? Row
-  : Result extends FullResult<infer Row>
-    ? Row
-    : never;
+/**
+ * A query whose result is its rows. Each method gives the same statement with a result of another form, and is to be
+ * called before the query is awaited.
+ */
+export interface RowQuery<Row> extends Query<Row[]> {
+  /** Everything that PostgreSQL says about the result. */
+  full(): Query<FullResult<Row>>;
+  /** The row; a UsageError if there is not exactly one. What the statement changed is changed even then. */
+  one(): Query<Row>;
+  /** The row, or null if there is none; a UsageError if there are more. */
+  maybeOne(): Query<Row | null>;
+  /** The value; a UsageError if there is not exactly one row of exactly one column. */
+  value<Value = ValueOf<Row>>(): Query<Value>;
+  /** The values of the only column; a UsageError if there are more columns. */
+  column<Value = ValueOf<Row>>(): Query<Value[]>;
+  /** Rows as arrays in the columns' order, which keeps columns of the same name apart. */
+  arrays<Columns extends readonly unknown[] = Row extends readonly unknown[] ? Row : ArrayRow>(): RowQuery<Columns>;
+}
 
-/** A quoted name for a template, made by `sql.identifier`. */
-export interface Identifier {
-  /** The name as it stands in the statement, with its double quotes. */
-  readonly text: string;
+/** What a row's columns hold. */
+export type ValueOf<Row> = Row extends readonly (infer Element)[] ? Element : Row[keyof Row];
+
+/** A part of a statement, made by the members of `sql`, to be put into a template. */
+export interface Fragment {
+  readonly [Symbol.toStringTag]: "Fragment";
 }
 
 /** A JSON parameter, made by `sql.json`. */
@@ -151,22 +164,54 @@ export type Results<Queries extends readonly Query<unknown>[]> = {
   -readonly [Index in keyof Queries]: Awaited<Queries[Index]>;
 };
 
+/** The members of `sql` that make parts of a statement. Names are quoted, values are sent as parameters. */
+export interface FragmentMakers {
+  /** A name, quoted: `sql.identifier("public", "my table")` is `"public"."my table"`. */
+  identifier(...names: readonly [string, ...string[]]): Fragment;
+
+  /** Names of columns: `select ${sql.columns(["id", "name"])}`. */
+  columns(names: readonly string[]): Fragment;
+
+  /** A list in parentheses: `where id in ${sql.list(ids)}`; an empty one is right behind `in` and `not in`. */
+  list(values: readonly SqlValue[]): Fragment;
+
+  /**
+   * Columns and values of an insert: `insert into items ${sql.values(rows)}`. The columns are those of the first row, or
+   * the ones named. Without rows nothing is inserted. A value may be a fragment: sql`default`.
+   */
+  values<Row extends object>(rows: readonly Row[], columns?: readonly (keyof Row & string)[]): Fragment;
+  /** Rows that are arrays: `values (…), (…)`, with the names of their columns before it if they are given. */
+  values(rows: readonly (readonly SqlValue[])[], columns?: readonly string[]): Fragment;
+
+  /** The changes of an update: `update items set ${sql.set({ name, price })}`; all of the object, or the columns named. */
+  set<Changes extends object>(changes: Changes, columns?: readonly (keyof Changes & string)[]): Fragment;
+
+  /** Fragments or values with a separator between each two, a comma unless another fragment is given. */
+  join(parts: readonly SqlValue[], separator?: Fragment | Query<unknown>): Fragment;
+
+  /** Nothing, for a part that depends on something: `${name ? sql`and name = ${name}` : sql.empty}`. */
+  readonly empty: Fragment;
+
+  /** Text of the statement as it is. **Never from outside**: whoever writes the text writes the statement. */
+  unsafe(text: string): Fragment;
+}
+
 /** One database behind one endpoint, made by `connect`. It holds no connection: there is nothing to close. */
-export interface Sql {
+export interface Sql extends FragmentMakers {
   /** Builds a query: each `${value}` is sent as a parameter, never as text of the statement. */
-  <Row = ObjectRow>(text: TemplateStringsArray, ...values: readonly SqlValue[]): Query<Row[]>;
+  <Row = ObjectRow>(text: TemplateStringsArray, ...values: readonly SqlValue[]): RowQuery<Row>;
 
   /** A query with its parameters `$1`, `$2`, … in a list. */
   query<Row = ObjectRow>(
     text: string,
     params?: readonly SqlValue[],
     options?: QueryOptions & { readonly arrayRows?: false | undefined; readonly fullResults?: false | undefined },
-  ): Query<Row[]>;
+  ): RowQuery<Row>;
   query<Row = ArrayRow>(
     text: string,
     params: readonly SqlValue[] | undefined,
     options: QueryOptions & { readonly arrayRows: true; readonly fullResults?: false | undefined },
-  ): Query<Row[]>;
+  ): RowQuery<Row>;
   query<Row = ObjectRow>(
     text: string,
     params: readonly SqlValue[] | undefined,
@@ -186,9 +231,6 @@ export interface Sql {
     queries: readonly [...Queries],
     options?: TransactionOptions,
   ): Promise<Results<Queries>>;
-
-  /** A name as part of a statement, quoted: `sql.identifier("public", "my table")` is `"public"."my table"`. */
-  identifier(...names: readonly [string, ...string[]]): Identifier;
 
   /** A parameter that is sent as JSON text: for arrays and scalars; plain objects are JSON anyway. */
   json(value: unknown): Json;

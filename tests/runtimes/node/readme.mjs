@@ -12,7 +12,7 @@ const blocks = [...readFileSync(join(root, "pkg/README.md"), "utf8").matchAll(/^
   ([, text]) => text,
 );
 const source = blocks.join("\n").replaceAll("https://role:password@endpoint.example/shop", url);
-const program = `${source}\nconsole.log(JSON.stringify({ items, rows, name, pairs, rowCount, fields: fields.length, order, left, total: String(total), slim: await slim\`select 1 as one\` }));\n`;
+const program = `${source}\nconsole.log(JSON.stringify({ items, cheap, cup, none, total, ids, pairs, rowCount, fields: fields.length, rows, found, order, left, count: String(count), slim: await slim\`select 1 as one\` }));\n`;
 writeFileSync(join(project, "readme.ts"), program);
 writeFileSync(
   join(project, "tsconfig.json"),
@@ -43,7 +43,7 @@ execFileSync(join(root, "node_modules/.bin/esbuild"), [
 
 await sql.transaction([
   sql`drop table if exists orders, items`,
-  sql`create table items (id int4 primary key, name text not null, price numeric(10, 2) not null, stock int4 not null default 5)`,
+  sql`create table items (id int4 primary key, name text not null, price numeric(10, 2) not null default 99, stock int4 not null default 5)`,
   sql`create table orders (id int8 generated always as identity, item int4)`,
   sql`insert into items (id, name, price) values (1, 'Cup', 12.50), (2, 'Lamp', 99)`,
 ]);
@@ -54,17 +54,22 @@ try {
   const found = JSON.parse(lines.at(-1));
   const expected = {
     items: [{ id: 1, name: "Cup", price: "12.50" }],
-    rows: [{ id: 1, name: "Cup" }],
-    name: "Cup",
+    cheap: [{ id: 1, name: "Cup" }],
+    cup: { id: 1, name: "Cup" },
+    none: null,
+    total: "2",
+    ids: [1, 2],
     pairs: [
       [1, "Cup"],
       [2, "Lamp"],
     ],
     rowCount: 2,
     fields: 0,
+    rows: [{ id: 1, name: "Cup" }],
+    found: [3, 4],
     order: { id: "1" },
     left: [{ stock: 4 }],
-    total: "2",
+    count: "4",
     slim: [{ one: 1 }],
   };
   if (JSON.stringify(found) !== JSON.stringify(expected))

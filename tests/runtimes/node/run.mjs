@@ -1,5 +1,5 @@
 // The package in Node, from the packed tarball: as an ES module, by require, and with rows decoded in WebAssembly;
-// and the programs of its README.
+// the programs of its README, and composition.
 //
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/node/run.mjs
 
@@ -70,5 +70,8 @@ await withProject(async (project) => {
   const readme = join(project, "check-readme.mjs");
   copyFileSync(join(root, "tests/runtimes/node/readme.mjs"), readme);
   execFileSync(process.execPath, [readme, root, project, url], { stdio: "inherit" });
+  const composition = join(project, "composition.mjs");
+  copyFileSync(join(root, "tests/runtimes/node/composition.mjs"), composition);
+  execFileSync(process.execPath, [composition, url], { stdio: "inherit" });
 });
 process.exit(ok ? 0 : 1);
