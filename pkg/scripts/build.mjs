@@ -147,6 +147,7 @@ function buildCommonJs() {
   for (const [entry, name] of [
     ["node", "index"],
     ["slim", "slim"],
+    ["sqlstate", "sqlstate"],
     ["neon/index", "neon/index"],
   ]) {
     run(tool("esbuild", "ESBUILD_BIN"), [

@@ -302,6 +302,15 @@ test("each error says whether the statement took effect", async (t) => {
   assert.equal((await sql`select ${undefined}`.catch((error) => error)).outcome, "notExecuted");
 });
 
+test("docs/errors.md has every class and every code of the endpoint", () => {
+  const page = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8");
+  const protocol = readFileSync(new URL("../../PROTOCOL.md", import.meta.url), "utf8");
+  const codes = [...protocol.matchAll(/^\| \d{3} \| `(\w+)` \|/gm)].map(([, code]) => code);
+  assert.ok(codes.length >= 17, codes.join());
+  const classes = [SqlError, RefusedError, EndpointError, UnreachableError, NetworkError, ProtocolError, UsageError];
+  for (const name of [...codes, ...classes.map(({ name }) => name)]) assert.ok(page.includes(`\`${name}\``), name);
+});
+
 test("an error of a statement that can commit on its own leaves the outcome open", () => {
   const table = JSON.parse(readFileSync(new URL("../../tests/vectors/conflicts.json", import.meta.url), "utf8"));
   for (const [statement, undone, open] of table.statements) {

@@ -13,6 +13,7 @@ import {
   type Sql,
 } from "../dist/index.js";
 import { connect as slimConnect } from "../dist/slim.js";
+import { UNIQUE_VIOLATION } from "../dist/sqlstate.js";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(..._equal: Equal<A, B> extends true ? [] : ["the types differ", A, B]): void {}
@@ -154,6 +155,7 @@ export function errors(error: unknown): string | undefined {
   same<typeof error.kind, "sql">();
   same<typeof error.statement, number | undefined>();
   same<typeof error.outcome, Outcome>();
+  same<typeof UNIQUE_VIOLATION, "23505">();
   return error.constraint ?? error.code;
 }
 

@@ -4,9 +4,10 @@
 /**
  * Runs the checks against the endpoint at `url` and gives the names of those that failed, with the reason.
  *
+ * @param sqlstate the constants of `onetrip/sqlstate`
  * @param prefix begins the names of tables, new for each run
  */
-export async function runRequests(connect, url, { NetworkError, SqlError }, prefix) {
+export async function runRequests(connect, url, { NetworkError, SqlError }, sqlstate, prefix) {
   let requests = 0;
   const counting = (target, init) => {
     requests++;
@@ -127,6 +128,35 @@ export async function runRequests(connect, url, { NetworkError, SqlError }, pref
     const error = await sql`do $$ begin raise exception 'enough'; end $$`.catch((caught) => caught);
     if (!(error instanceof SqlError)) throw error;
     same("the outcome", [error.code, error.outcome], ["P0001", "unknown"]);
+  });
+
+  await check("the SQLSTATE constants are PostgreSQL's", async () => {
+    // PL/pgSQL knows the conditions that are errors by the same names, with a few exceptions.
+    const shared = sql.with({ shareRequests: true });
+    const entries = Object.entries(sqlstate);
+    const raised = await Promise.all(
+      entries.map(([name]) => {
+        const condition = name.toLowerCase();
+        return shared.query(`do $$ begin raise exception using errcode = '${condition}'; end $$`).then(
+          () => "00000",
+          (error) => error.code,
+        );
+      }),
+    );
+    const unknown = [];
+    for (const [index, [name, code]] of entries.entries()) {
+      if (raised[index] === "42704" && name !== "UNDEFINED_OBJECT") unknown.push(name);
+      else if (raised[index] !== code) throw new Error(`${name} is ${raised[index]}, not ${code}`);
+    }
+    // No errors, or the second meaning of a name.
+    const expected = /^(SUCCESSFUL_COMPLETION|WARNING.*|NO_.*|EXTERNAL_ROUTINE_.*)$/;
+    same(
+      "names that PL/pgSQL does not know",
+      unknown.filter((name) => !expected.test(name)),
+      [],
+    );
+    if (entries.length - unknown.length < 220)
+      throw new Error(`PL/pgSQL knows only ${entries.length - unknown.length}`);
   });
 
   await sql`drop table ${table}`;

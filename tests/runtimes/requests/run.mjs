@@ -14,17 +14,19 @@ const checks = join(root, "tests/runtimes/requests/checks.mjs");
 
 const program = `
 import * as onetrip from "onetrip";
+import * as sqlstate from "onetrip/sqlstate";
 import { runRequests } from ${JSON.stringify(pathToFileURL(checks).href)};
 const [url, prefix] = process.argv.slice(2);
-console.log(JSON.stringify(await runRequests(onetrip.connect, url, onetrip, prefix)));
+console.log(JSON.stringify(await runRequests(onetrip.connect, url, onetrip, sqlstate, prefix)));
 `;
 
 const worker = `
 import * as onetrip from "onetrip";
+import * as sqlstate from "onetrip/sqlstate";
 import { runRequests } from ${JSON.stringify(checks)};
 export default {
   async fetch(request, env) {
-    return Response.json(await runRequests(onetrip.connect, env.ONETRIP_URL, onetrip, await request.text()));
+    return Response.json(await runRequests(onetrip.connect, env.ONETRIP_URL, onetrip, sqlstate, await request.text()));
   },
 };
 `;
