@@ -6,15 +6,15 @@ use bytes::Bytes;
 use onetrip_wire::Limits;
 use onetrip_wire::backend::{CommandTag, ErrorResponse, TransactionStatus};
 use onetrip_wire::response::{Event, ResponseReader};
-use postgres_types::Type;
 
+use crate::catalogue::Known;
 use crate::effect::Effect;
 use crate::{Column, Error, Kind, Outcome, Row, policy};
 
 /// What one statement gave.
 #[derive(Clone, Debug)]
 pub struct StatementResult {
-    columns: Arc<[Column]>,
+    columns: Arc<Vec<Column>>,
     rows: Vec<Row>,
     tag: Option<CommandTag>,
 }
@@ -74,18 +74,18 @@ pub(crate) struct Answer {
     expected: Expected,
     limit_bytes: usize,
     received_bytes: usize,
-    columns: Option<Arc<[Column]>>,
+    columns: Option<Arc<Vec<Column>>>,
     rows: Vec<Row>,
     results: Vec<StatementResult>,
     // The first error, and the index of its statement.
     failed: Option<(ErrorResponse, usize)>,
     status: Option<TransactionStatus>,
-    types: Arc<[Type]>,
+    types: Arc<Vec<Known>>,
 }
 
 impl Answer {
     /// `types` are those that the client knows beside the built-in ones.
-    pub(crate) fn new(expected: Expected, limit_bytes: usize, types: Arc<[Type]>) -> Answer {
+    pub(crate) fn new(expected: Expected, limit_bytes: usize, types: Arc<Vec<Known>>) -> Answer {
         Answer {
             reader: ResponseReader::new(1, Limits::default().frame_bytes(limit_bytes)),
             expected,
@@ -123,8 +123,8 @@ impl Answer {
     }
 
     /// PostgreSQL's error, where the answer already holds one: it stands whatever becomes of the rest.
-    pub(crate) fn failure(&self) -> Option<Error> {
-        let (error, statement) = self.failed.clone()?;
+    pub(crate) fn failure(&mut self) -> Option<Error> {
+        let (error, statement) = self.failed.take()?;
         let index = match self.expected.shape {
             // A deferred constraint fails after the last statement: at the commit.
             Shape::Batch(count) if statement < count => Some(statement),
@@ -143,7 +143,12 @@ impl Answer {
     }
 
     /// The results of all statements, when the answer is over.
-    pub(crate) fn finish(mut self) -> Result<Vec<StatementResult>, Error> {
+    pub(crate) fn take_results(&mut self) -> Vec<StatementResult> {
+        std::mem::take(&mut self.results)
+    }
+
+    /// Says that the answer is over, and checks that it is a whole one.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
         if let Some(error) = self.failure() {
             return Err(error);
         }
@@ -159,7 +164,7 @@ impl Answer {
             Shape::Statement | Shape::Stream => 1,
             Shape::Batch(count) => count,
             Shape::Transaction(count) => count + 2,
-            Shape::Script => return Ok(Vec::new()),
+            Shape::Script => return Ok(()),
         };
         if self.results.len() != expected {
             let found = self.results.len();
@@ -172,13 +177,13 @@ impl Answer {
         }
         if let Shape::Transaction(_) = self.expected.shape {
             self.results.pop();
-            self.results.remove(0);
+            self.results.drain(..1);
         }
-        Ok(self.results)
+        Ok(())
     }
 
     /// The columns of the statement whose rows are arriving, or of the last one that is complete.
-    pub(crate) fn columns(&self) -> Option<&Arc<[Column]>> {
+    pub(crate) fn columns(&self) -> Option<&Arc<Vec<Column>>> {
         self.columns.as_ref().or_else(|| self.results.last().map(|result| &result.columns))
     }
 
@@ -234,7 +239,7 @@ impl Answer {
     }
 
     fn complete(&mut self, tag: Option<CommandTag>) {
-        let columns = self.columns.take().unwrap_or_else(|| Arc::from([]));
+        let columns = self.columns.take().unwrap_or_default();
         self.results.push(StatementResult { columns, rows: std::mem::take(&mut self.rows), tag });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use onetrip_wire::frontend;
 use postgres_types::ToSql;
 
@@ -126,7 +127,9 @@ impl Batch {
         };
         frontend::sync(&mut frames);
         let expected = Expected { shape, effect };
-        client.run(Pipeline { frames: frames.into(), expected, operation: Operation::BATCH }).await
+        client
+            .run(Pipeline { frames: Bytes::from_owner(frames), expected, operation: Operation::BATCH })
+            .await
     }
 }
 

@@ -48,15 +48,33 @@ pub(crate) async fn look_up(client: &Client, names: &[&str]) -> Result<Vec<Type>
     Ok(entries.iter().filter_map(|entry| entry.build(&entries, DEPTH_LIMIT)).collect())
 }
 
+/// A type that is known beside the built-in ones. What a `Type` tells by tables of all of them (kilobytes of wasm) is asked
+/// once, and only where there is one.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) type_: Type,
+    pub(crate) oid: Oid,
+    pub(crate) is_array: bool,
+}
+
+impl Known {
+    pub(crate) fn new(type_: Type) -> Known {
+        let (oid, is_array) = (type_.oid(), matches!(type_.kind(), TypeKind::Array(_)));
+        Known { type_, oid, is_array }
+    }
+}
+
 /// Known types and others, without those that they replace.
-pub(crate) fn merged(known: &[Type], more: impl IntoIterator<Item = Type>) -> Arc<[Type]> {
-    let mut types: Vec<Type> = more.into_iter().collect();
-    let is_new = |type_: &&Type| {
-        !types.iter().any(|other| other.name() == type_.name() && other.schema() == type_.schema())
+pub(crate) fn merged(known: &[Known], more: impl IntoIterator<Item = Type>) -> Arc<Vec<Known>> {
+    let mut types: Vec<Known> = more.into_iter().map(Known::new).collect();
+    let is_new = |known: &&Known| {
+        let type_ = &known.type_;
+        let is_same = |other: &Type| other.name() == type_.name() && other.schema() == type_.schema();
+        !types.iter().any(|other| is_same(&other.type_))
     };
-    let old: Vec<Type> = known.iter().filter(is_new).cloned().collect();
+    let old: Vec<Known> = known.iter().filter(is_new).cloned().collect();
     types.extend(old);
-    types.into()
+    Arc::new(types)
 }
 
 /// A row of the catalogue.

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use onetrip_wire::frontend;
 use postgres_types::{BorrowToSql, ToSql, Type};
 
 use crate::answer::{Expected, Shape};
+use crate::catalogue::Known;
 use crate::effect::Effect;
 use crate::exchange::{Endpoint, Pipeline, Settings};
 use crate::metrics::{Metrics, Operation};
@@ -71,7 +73,7 @@ impl Client {
 
     /// A client by a transport of your own.
     pub fn with_transport(config: Config, transport: impl Transport) -> Client {
-        let types = Arc::from([]);
+        let types = Arc::default();
         let settings = Settings { timeout: config.timeout, repeat: Repeat::Forbidden, types };
         Client { endpoint: Arc::new(Endpoint::new(config, transport)), settings }
     }
@@ -178,7 +180,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
-        Ok(self.one(sql, parameters).await?.into_rows())
+        Ok(self.one(self.query_pipeline(sql, parameters)).await?.into_rows())
     }
 
     /// Runs a statement and gives its rows as tuples or structs: see [`FromRow`](trait@crate::FromRow).
@@ -205,7 +207,7 @@ impl Client {
     /// # Errors
     /// As [`query`](Client::query), and [`Kind::RowCount`] for none or several; the statement has then run.
     pub async fn query_one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
-        exactly_one(self.one(sql, parameters).await?.into_rows())
+        exactly_one(self.one(self.query_pipeline(sql, parameters)).await?.into_rows())
     }
 
     /// Runs a statement that gives at most one row.
@@ -217,7 +219,7 @@ impl Client {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, Error> {
-        at_most_one(self.one(sql, parameters).await?.into_rows())
+        at_most_one(self.one(self.query_pipeline(sql, parameters)).await?.into_rows())
     }
 
     /// Runs a statement and gives its rows as they arrive, a result of any size through a little memory.
@@ -246,9 +248,7 @@ impl Client {
     {
         let parameters: Vec<P> = parameters.into_iter().collect();
         let borrowed: Vec<&dyn ToSql> = parameters.iter().map(BorrowToSql::borrow_to_sql).collect();
-        let mut frames = Vec::new();
-        parameter::statement(&mut frames, sql, &borrowed, &self.settings.types)?;
-        let pipeline = self.pipeline(frames, sql, Shape::Stream);
+        let pipeline = self.statement(sql, &borrowed, Shape::Stream)?;
         Ok(RowStream::new(self.endpoint.open(&self.settings, pipeline).await?))
     }
 
@@ -281,7 +281,7 @@ impl Client {
     ) -> Result<Vec<Row>, Error> {
         let mut frames = Vec::new();
         parameter::typed_statement(&mut frames, sql, parameters)?;
-        Ok(self.one_result(self.pipeline(frames, sql, Shape::Statement)).await?.into_rows())
+        Ok(self.one(Ok(pipeline(frames, sql, Shape::Statement))).await?.into_rows())
     }
 
     /// Runs a statement and gives the number of rows that it inserted, updated, deleted or selected; 0 for other commands.
@@ -296,7 +296,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
-        Ok(self.one(sql, parameters).await?.row_count())
+        Ok(self.one(self.query_pipeline(sql, parameters)).await?.row_count())
     }
 
     /// Runs a script: any number of statements without parameters, divided by semicolons. Their rows are dropped.
@@ -319,7 +319,8 @@ impl Client {
             Error::usage(format!("the script cannot be sent: {}", error.detail())).source(error)
         })?;
         let expected = Expected { shape: Shape::Script, effect: Effect::Open };
-        self.run(Pipeline { frames: frames.into(), expected, operation: Operation::of(script) }).await?;
+        self.run(Pipeline { frames: Bytes::from_owner(frames), expected, operation: Operation::of(script) })
+            .await?;
         Ok(())
     }
 
@@ -356,7 +357,7 @@ impl Client {
         Batch::new(self.clone())
     }
 
-    pub(crate) fn types(&self) -> &[Type] {
+    pub(crate) fn types(&self) -> &[Known] {
         &self.settings.types
     }
 
@@ -364,23 +365,29 @@ impl Client {
         self.endpoint.run(&self.settings, pipeline).await
     }
 
-    async fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<StatementResult, Error> {
-        let mut frames = Vec::new();
-        parameter::statement(&mut frames, sql, &parameter::unsynced(parameters), self.types())?;
-        self.one_result(self.pipeline(frames, sql, Shape::Statement)).await
-    }
-
-    async fn one_result(&self, pipeline: Pipeline) -> Result<StatementResult, Error> {
-        let mut results = self.run(pipeline).await?;
+    // What a call sends is made before its future waits for anything, so that the future is one layer and small.
+    async fn one(&self, pipeline: Result<Pipeline, Error>) -> Result<StatementResult, Error> {
+        let mut results = self.endpoint.run(&self.settings, pipeline?).await?;
         Ok(results.pop().expect("the answer was checked to have one result"))
     }
 
-    /// One statement, encoded and not yet ended by a Sync.
-    fn pipeline(&self, mut frames: Vec<u8>, sql: &str, shape: Shape) -> Pipeline {
-        frontend::sync(&mut frames);
-        let expected = Expected { shape, effect: Effect::of(sql) };
-        Pipeline { frames: frames.into(), expected, operation: Operation::of(sql) }
+    /// One statement, its parameters encoded.
+    fn statement(&self, sql: &str, parameters: &[&dyn ToSql], shape: Shape) -> Result<Pipeline, Error> {
+        let mut frames = Vec::new();
+        parameter::statement(&mut frames, sql, parameters, self.types())?;
+        Ok(pipeline(frames, sql, shape))
     }
+
+    fn query_pipeline(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Pipeline, Error> {
+        self.statement(sql, &parameter::unsynced(parameters), Shape::Statement)
+    }
+}
+
+/// One statement, encoded and not yet ended by a Sync.
+fn pipeline(mut frames: Vec<u8>, sql: &str, shape: Shape) -> Pipeline {
+    frontend::sync(&mut frames);
+    let expected = Expected { shape, effect: Effect::of(sql) };
+    Pipeline { frames: Bytes::from_owner(frames), expected, operation: Operation::of(sql) }
 }
 
 impl fmt::Debug for Client {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Error;
-use crate::metrics::Observer;
+use crate::metrics::{Observer, Watch};
 use crate::policy::Policy;
+use onetrip_wire::ascii;
+
+use crate::Error;
 
 /// Where the endpoint is, who asks, and how patiently. Made from a URL, then refined by setters.
 ///
@@ -29,7 +30,7 @@ pub struct Config {
     pub(crate) timeout: Option<Duration>,
     pub(crate) policy: Policy,
     pub(crate) response_limit_bytes: usize,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) observer: Option<Watch>,
 }
 
 impl Config {
@@ -50,7 +51,7 @@ impl Config {
     /// ```
     pub fn new(origin: &str, database: &str, credentials: Credentials) -> Result<Config, Error> {
         let (scheme, rest) = scheme(origin)?;
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let authority = rest.strip_suffix("/").unwrap_or(rest);
         host_and_port(authority)?;
         // The dots would be steps in the URL's path.
         if matches!(database, "" | "." | "..") {
@@ -98,7 +99,7 @@ impl Config {
 
     /// Sets who hears of each call, for spans and logs. Default: nobody.
     pub fn observer(mut self, observer: impl Observer) -> Config {
-        self.observer = Some(Arc::new(observer));
+        self.observer = Some(Watch::new(observer));
         self
     }
 
@@ -119,11 +120,9 @@ impl Config {
 
     /// The host, and the port where one is named.
     pub(crate) fn host(&self) -> (&str, Option<u16>) {
-        let authority = self.origin.rsplit('/').next().unwrap_or_default();
-        match authority.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
-            _ => (authority, None),
-        }
+        let authority = ascii::split_last(&self.origin, b'/').map_or("", |(_, authority)| authority);
+        let (host, port) = divided(authority);
+        (host, port.and_then(port_number))
     }
 
     /// The URL that pipelines are posted to. It holds no credentials.
@@ -152,31 +151,28 @@ impl FromStr for Config {
     /// [`Kind::Usage`](crate::Kind::Usage), with a text that says which part is missing or wrong, never with a part of
     /// the credentials.
     fn from_str(url: &str) -> Result<Config, Error> {
-        let (scheme, rest) = scheme(url.trim())?;
-        if rest.contains('#') || rest.contains('?') {
+        let (scheme, rest) = scheme(url.trim_ascii())?;
+        if rest.bytes().any(|byte| matches!(byte, b'#' | b'?')) {
             return Err(Error::usage(
                 "the URL has a query or a fragment ('?' or '#'): options are set on onetrip::Config, and in a password \
                  these characters are written %3F and %23",
             ));
         }
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let Some((credentials, host)) = authority.rsplit_once('@') else {
-            return Err(Error::usage(format!(
-                "the URL names no role: write {scheme}://role:password@host/database, with / in a password as %2F"
-            )));
+        let (authority, path) = ascii::split(rest, b'/').unwrap_or((rest, ""));
+        let missing = |what: &str, advice: &str| {
+            Error::usage(format!("the URL {what}: write {scheme}://role:password@host/database{advice}"))
         };
-        let Some((role, password)) = credentials.split_once(':') else {
-            return Err(Error::usage(format!(
-                "the URL gives no password: write {scheme}://role:password@host/database"
-            )));
+        let Some((credentials, host)) = ascii::split_last(authority, b'@') else {
+            return Err(missing("names no role", ", with / in a password as %2F"));
         };
-        let database = path.strip_suffix('/').unwrap_or(path);
+        let Some((role, password)) = ascii::split(credentials, b':') else {
+            return Err(missing("gives no password", ""));
+        };
+        let database = path.strip_suffix("/").unwrap_or(path);
         if database.is_empty() {
-            return Err(Error::usage(format!(
-                "the URL names no database: write {scheme}://role:password@host/database"
-            )));
+            return Err(missing("names no database", ""));
         }
-        if database.contains('/') {
+        if database.bytes().any(|byte| byte == b'/') {
             return Err(Error::usage(
                 "the URL's path has more than one part: it is only the name of the database, /v1/…/pipeline is added to it",
             ));
@@ -225,7 +221,7 @@ impl Credentials {
         if role.is_empty() {
             return Err(Error::usage("the role is empty"));
         }
-        if role.contains(':') {
+        if role.bytes().any(|byte| byte == b':') {
             return Err(Error::usage(
                 "the role holds a colon, which HTTP's Basic authentication cannot carry",
             ));
@@ -242,7 +238,7 @@ impl fmt::Debug for Credentials {
 }
 
 fn scheme(url: &str) -> Result<(&str, &str), Error> {
-    let parts = url.split_once(':').and_then(|(scheme, rest)| Some((scheme, rest.strip_prefix("//")?)));
+    let parts = ascii::split(url, b':').and_then(|(scheme, rest)| Some((scheme, rest.strip_prefix("//")?)));
     match parts {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Ok(("https", rest)),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(("http", rest)),
@@ -261,19 +257,15 @@ fn scheme(url: &str) -> Result<(&str, &str), Error> {
 }
 
 fn host_and_port(authority: &str) -> Result<(), Error> {
-    let (host, port) = match authority.rsplit_once(':') {
-        // A colon within [] belongs to an IPv6 address.
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
+    let (host, port) = divided(authority);
     let host_is_name = !host.is_empty()
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
     let host_is_address = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
+        .strip_prefix("[")
+        .and_then(|rest| rest.strip_suffix("]"))
         // Roughly, for the sake of wasm's size; what is no address after all does not resolve.
         .is_some_and(|inner| {
-            inner.contains(':')
+            inner.bytes().any(|byte| byte == b':')
                 && inner.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
         });
     if !host_is_name && !host_is_address {
@@ -282,12 +274,23 @@ fn host_and_port(authority: &str) -> Result<(), Error> {
              in the password",
         ));
     }
-    if port
-        .is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err())
-    {
+    if port.is_some_and(|port| port_number(port).is_none()) {
         return Err(Error::usage("the URL's port is not a number from 0 to 65535"));
     }
     Ok(())
+}
+
+/// The host and the port of an authority.
+fn divided(authority: &str) -> (&str, Option<&str>) {
+    match ascii::split_last(authority, b':') {
+        // A colon within [] belongs to an IPv6 address.
+        Some((host, port)) if !port.ends_with("]") => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+fn port_number(text: &str) -> Option<u16> {
+    u16::try_from(ascii::number(text)?).ok()
 }
 
 /// Appends base64 with padding (RFC 4648). The usual crate is made for speed and takes 3 KB of wasm.

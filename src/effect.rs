@@ -4,6 +4,8 @@
 //! commands commit on their own before something behind them fails. The first word is enough to tell: what this does not
 //! know counts as the worse case.
 
+use onetrip_wire::ascii;
+
 /// What can remain of statements that failed. The greatest of a transaction's statements is that of the transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Effect {
@@ -18,13 +20,12 @@ pub(crate) enum Effect {
 impl Effect {
     /// That of one statement.
     pub(crate) fn of(sql: &str) -> Effect {
-        let start = sql.trim_start();
-        let end = start.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(start.len());
-        let word = start.get(..end).unwrap_or_default();
+        let start = ascii::trim_start(sql);
+        let word = ascii::first_word(start);
         let is_one_of = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
         if is_one_of(&["select", "insert", "update", "delete", "with", "merge", "values", "table"]) {
             Effect::Atomic
-        } else if start.starts_with(['-', '/', '(', ';'])
+        } else if matches!(start.bytes().next(), Some(b'-' | b'/' | b'(' | b';'))
             || is_one_of(&[
                 "call", "do", "begin", "start", "commit", "end", "rollback", "abort", "prepare", "execute",
             ])

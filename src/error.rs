@@ -177,16 +177,14 @@ impl Error {
 
     /// An answer that breaks the protocol; the wire error says where.
     pub(crate) fn protocol(error: onetrip_wire::Error) -> Error {
-        let message = match error.kind() {
-            onetrip_wire::Kind::Truncated => format!(
-                "the answer of the endpoint is truncated at {error}; what the request did is unknown, so look before \
-                 you send it again"
-            ),
-            _ => format!(
-                "the answer of the endpoint is corrupt at {error}; what the request did is unknown, so look before you \
-                 send it again"
-            ),
+        let what = match error.kind() {
+            onetrip_wire::Kind::Truncated => "truncated",
+            _ => "corrupt",
         };
+        let message = format!(
+            "the answer of the endpoint is {what} at {error}; what the request did is unknown, so look before you send it \
+             again"
+        );
         let mut whole = Error::new(Kind::Protocol, message);
         if error.kind() == onetrip_wire::Kind::Truncated {
             // A connection that breaks and one that is cut at a frame's end are the same event.

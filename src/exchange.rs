@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use onetrip_wire::representation::FRAMES;
-use postgres_types::Type;
 
 use crate::answer::{Answer, Expected, Shape};
+use crate::catalogue::Known;
 use crate::metrics::{Call, Counters, Operation};
 use crate::policy::{Attempt, Decision, Repeat};
-use crate::transport::{Body, Clock, Failure, Request, Response, Sent, Transport};
+use crate::transport::{Body, Clock, Failure, Head, Request, Response, Sent, Transport};
 use crate::{Column, Config, Error, Kind, Row, StatementResult, problem};
 
 /// The most of a refusal's body that is read, in bytes.
@@ -33,33 +33,26 @@ pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
     pub(crate) repeat: Repeat,
     /// The types that are known beside the built-in ones.
-    pub(crate) types: Arc<[Type]>,
+    pub(crate) types: Arc<Vec<Known>>,
 }
 
 /// Where calls go to, and how.
 pub(crate) struct Endpoint {
     transport: Box<dyn Transport>,
     config: Config,
-    url: Arc<str>,
-    headers: Arc<[(&'static str, String)]>,
+    head: Arc<Head>,
     counters: Arc<Counters>,
-}
-
-/// What an attempt gave.
-enum Answered {
-    Whole(Vec<StatementResult>),
-    Begun(Box<Arriving>),
 }
 
 impl Endpoint {
     pub(crate) fn new(config: Config, transport: impl Transport) -> Endpoint {
-        let headers = [
+        let headers = vec![
             ("authorization", config.authorization()),
             ("content-type", FRAMES.to_owned()),
             ("accept", FRAMES.to_owned()),
         ];
-        let (url, headers) = (config.pipeline_url().into(), Arc::from(headers));
-        Endpoint { transport: Box::new(transport), config, url, headers, counters: Arc::default() }
+        let head = Arc::new(Head { url: config.pipeline_url(), headers });
+        Endpoint { transport: Box::new(transport), config, head, counters: Arc::default() }
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -77,11 +70,8 @@ impl Endpoint {
         pipeline: Pipeline,
     ) -> Result<Vec<StatementResult>, Error> {
         let mut call = self.begin(&pipeline);
-        let answered = self.attempts(settings, &pipeline, &mut call).await;
-        let results = answered.map(|answered| match answered {
-            Answered::Whole(results) => results,
-            Answered::Begun(_) => Vec::new(),
-        });
+        let arrived = self.attempts(settings, &pipeline, &mut call).await;
+        let results = arrived.map(|mut arrived| arrived.answer.take_results());
         call.rows(results.iter().flatten().map(|result| result.rows().len()).sum());
         call.end(self.now_ms(), results.as_ref().map(drop));
         results
@@ -95,13 +85,10 @@ impl Endpoint {
     ) -> Result<Box<Arriving>, Error> {
         let mut call = self.begin(&pipeline);
         match self.attempts(settings, &pipeline, &mut call).await {
-            Ok(Answered::Begun(mut arriving)) => {
+            Ok(mut arriving) => {
                 call.rows(arriving.answer.rows_at_hand());
                 arriving.call = Some(call);
                 Ok(arriving)
-            }
-            Ok(Answered::Whole(_)) => {
-                Err(Error::new(Kind::Protocol, "the endpoint's answer ended before it began"))
             }
             Err(error) => {
                 call.end(self.now_ms(), Err(&error));
@@ -128,7 +115,7 @@ impl Endpoint {
         settings: &Settings,
         pipeline: &Pipeline,
         call: &mut Call,
-    ) -> Result<Answered, Error> {
+    ) -> Result<Box<Arriving>, Error> {
         let clock = self.transport.clock();
         let start_ms = clock.now_ms();
         let deadline_ms = settings.timeout.map(milliseconds);
@@ -138,7 +125,7 @@ impl Endpoint {
             let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
             let left_ms = deadline_ms.map(|deadline_ms| deadline_ms.saturating_sub(elapsed_ms));
             let error = match within(self.attempt(settings, pipeline, call), clock, left_ms).await {
-                Some(Ok(answered)) => return Ok(answered),
+                Some(Ok(arriving)) => return Ok(arriving),
                 Some(Err(error)) => error.attempts_are(number),
                 None => return Err(timed_out(deadline_ms).attempts_are(number)),
             };
@@ -157,10 +144,9 @@ impl Endpoint {
         settings: &Settings,
         pipeline: &Pipeline,
         call: &mut Call,
-    ) -> Result<Answered, Error> {
+    ) -> Result<Box<Arriving>, Error> {
         let config = &self.config;
-        let (url, headers) = (self.url.clone(), self.headers.clone());
-        let request = Request { url, headers, body: pipeline.frames.clone() };
+        let request = Request { head: self.head.clone(), body: pipeline.frames.clone() };
         call.sent(request.body.len());
         let sent = self.transport.send(request).await;
         let mut response = sent.map_err(|failure| no_answer(config, failure))?;
@@ -170,33 +156,32 @@ impl Endpoint {
             return Err(refused(config, &mut response).await.request_id_is(request_id));
         }
         let content_type = response.header("content-type").unwrap_or_default();
-        if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FRAMES) {
+        if !problem::media_type(content_type).eq_ignore_ascii_case(FRAMES) {
             return Err(problem::foreign(200, content_type).request_id_is(request_id));
         }
-        let mut arriving = Arriving {
+        let mut arriving = Box::new(Arriving {
             endpoint: self.clone(),
             answer: Answer::new(pipeline.expected, config.response_limit_bytes, settings.types.clone()),
             body: response.body,
             timeout_ms: settings.timeout.map(milliseconds),
             request_id,
+            received_bytes: 0,
             call: None,
-        };
+        });
         let is_stream = matches!(pipeline.expected.shape, Shape::Stream);
         loop {
-            let (more, received) = arriving.read().await;
-            call.received(received);
-            if let Err(error) = more {
-                return Err(arriving.named(error));
-            }
-            if let Some(error) = arriving.answer.failure().filter(|_| is_stream) {
+            let more = arriving.read().await;
+            call.received(std::mem::take(&mut arriving.received_bytes));
+            let is_over = !more?;
+            if is_stream && let Some(error) = arriving.answer.failure() {
                 return Err(arriving.named(error));
             }
             if is_stream && arriving.answer.has_begun() {
-                return Ok(Answered::Begun(Box::new(arriving)));
+                return Ok(arriving);
             }
-            if more.is_ok_and(|more| !more) {
-                let Arriving { answer, request_id, .. } = arriving;
-                return answer.finish().map(Answered::Whole).map_err(|error| error.request_id_is(request_id));
+            if is_over {
+                arriving.finish()?;
+                return Ok(arriving);
             }
         }
     }
@@ -209,13 +194,15 @@ pub(crate) struct Arriving {
     body: Box<dyn Body>,
     timeout_ms: Option<u64>,
     request_id: Option<String>,
+    // Received and not counted yet.
+    received_bytes: usize,
     call: Option<Call>,
 }
 
 impl Arriving {
     /// The columns of the rows.
-    pub(crate) fn columns(&self) -> Arc<[Column]> {
-        self.answer.columns().cloned().unwrap_or_else(|| Arc::from([]))
+    pub(crate) fn columns(&self) -> Arc<Vec<Column>> {
+        self.answer.columns().cloned().unwrap_or_default()
     }
 
     /// The rows that have arrived and were not taken.
@@ -230,33 +217,40 @@ impl Arriving {
             let (endpoint, timeout_ms) = (self.endpoint.clone(), self.timeout_ms);
             let clock = endpoint.transport.clock();
             let read = within(self.read(), clock, timeout_ms).await;
-            let Some((more, received)) = read else { return Err(Err(self.fail(timed_out(timeout_ms)))) };
-            if let Some(call) = &mut self.call {
-                call.received(received);
-            }
             let rows = self.answer.take_rows();
-            match more {
-                Err(error) => return Err(Err(self.fail(error))),
-                Ok(_) if !rows.is_empty() => {
-                    if let Some(call) = &mut self.call {
-                        call.rows(rows.len());
-                    }
-                    return Ok((self, rows));
+            if let Some(call) = &mut self.call {
+                call.received(std::mem::take(&mut self.received_bytes));
+            }
+            let more = match read {
+                None => return Err(Err(self.fail(timed_out(timeout_ms)))),
+                Some(Err(error)) => return Err(Err(self.fail(error))),
+                Some(Ok(more)) => more,
+            };
+            if !rows.is_empty() {
+                if let Some(call) = &mut self.call {
+                    call.rows(rows.len());
                 }
-                Ok(true) => {}
-                Ok(false) => return Err(self.finish()),
+                return Ok((self, rows));
+            }
+            if !more {
+                return Err(self.end());
             }
         }
     }
 
-    fn finish(self: Box<Self>) -> Result<u64, Error> {
-        let Arriving { endpoint, answer, request_id, call, .. } = *self;
-        let finished = answer.finish().map_err(|error| error.request_id_is(request_id));
-        let count = finished.map(|mut results| results.pop().map_or(0, |result| result.row_count()));
-        if let Some(call) = call {
-            call.end(endpoint.now_ms(), count.as_ref().map(drop));
+    /// What the command gives at the end of a stream.
+    fn end(&mut self) -> Result<u64, Error> {
+        let count =
+            self.finish().map(|()| self.answer.take_results().pop().map_or(0, |result| result.row_count()));
+        if let Some(call) = self.call.take() {
+            call.end(self.endpoint.now_ms(), count.as_ref().map(drop));
         }
         count
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        let finished = self.answer.finish();
+        finished.map_err(|error| self.named(error))
     }
 
     fn fail(&mut self, error: Error) -> Error {
@@ -271,18 +265,21 @@ impl Arriving {
         error.request_id_is(self.request_id.clone())
     }
 
-    /// Takes in the next chunk: whether there was one, and its length. What PostgreSQL has said stands whatever becomes of
-    /// the rest.
-    async fn read(&mut self) -> (Result<bool, Error>, usize) {
-        let (read, received) = match self.body.chunk().await {
-            Ok(None) => return (Ok(false), 0),
+    /// Takes in the next chunk: whether there was one. What PostgreSQL has said stands whatever becomes of the rest.
+    async fn read(&mut self) -> Result<bool, Error> {
+        let error = match self.body.chunk().await {
+            Ok(None) => return Ok(false),
             Ok(Some(chunk)) => {
-                let received = chunk.len();
-                (self.answer.push(chunk).map(|()| true), received)
+                self.received_bytes += chunk.len();
+                match self.answer.push(chunk) {
+                    Ok(()) => return Ok(true),
+                    Err(error) => error,
+                }
             }
-            Err(failure) => (Err(broken_off(failure)), 0),
+            Err(failure) => broken_off(failure),
         };
-        (read.map_err(|error| self.answer.failure().unwrap_or(error)), received)
+        let error = self.answer.failure().unwrap_or(error);
+        Err(self.named(error))
     }
 }
 

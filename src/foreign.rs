@@ -6,7 +6,7 @@
 use postgres_types::{FromSql, Kind, Type};
 
 use crate::column::check_array;
-use crate::parameter::{ARRAYS, EXTENSIONS, SCALARS, TEXT_ARRAYS, TEXTS};
+use crate::parameter::{CANDIDATES, EXTENSIONS};
 
 const NO_TEXT: &str = "its binary form is not text; let the client know the type with Client::look_up_types, or cast the \
                        column to text in the SQL";
@@ -15,7 +15,8 @@ const NO_TEXT: &str = "its binary form is not text; let the client know the type
 pub(crate) struct RustType {
     accepts: fn(&Type) -> bool,
     name: fn() -> &'static str,
-    needs_drop: bool,
+    // Owns nothing and is as small as an enum without fields: an array of two has twice the size of its alignment.
+    may_be_enum: bool,
 }
 
 impl RustType {
@@ -24,7 +25,7 @@ impl RustType {
         RustType {
             accepts: T::accepts,
             name: std::any::type_name::<T>,
-            needs_drop: std::mem::needs_drop::<T>(),
+            may_be_enum: !std::mem::needs_drop::<T>() && size_of::<T>() <= align_of::<T>(),
         }
     }
 
@@ -38,8 +39,7 @@ impl RustType {
 
     /// Whether it takes no built-in type, as what is derived for an enum.
     fn is_custom(&self) -> bool {
-        let built_in = [&TEXTS[..], &SCALARS, &TEXT_ARRAYS, &ARRAYS];
-        !built_in.into_iter().flatten().any(self.accepts)
+        !CANDIDATES.iter().any(|candidate| self.accepts(&candidate.type_))
     }
 
     /// Whether it is an array of what takes no built-in type, and of nothing that holds arrays itself. The name of a type is
@@ -49,7 +49,8 @@ impl RustType {
         let name = name.strip_prefix("core::option::Option<").unwrap_or(name);
         let element = name.strip_prefix("alloc::vec::Vec<");
         element.is_some_and(|element| {
-            !element.contains('[') && !element.split('<').any(|part| part.ends_with("Vec"))
+            let element = element.as_bytes();
+            !element.contains(&b'[') && !element.windows(4).any(|part| part == b"Vec<")
         }) && self.is_custom()
     }
 }
@@ -81,8 +82,8 @@ pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Resul
     if is_text && rust.accepts(&Type::UNKNOWN) {
         return Ok(Type::UNKNOWN);
     }
-    // A derived enum owns nothing, and what owns nothing is no array.
-    if is_text && !rust.needs_drop && !rust.name().starts_with('[') && rust.is_custom() {
+    // As an array of enums this would be asked for its elements, which there are none of, and panic.
+    if is_text && rust.may_be_enum && !rust.name().bytes().any(|byte| byte == b'[') && rust.is_custom() {
         return Ok(opaque(oid));
     }
     Err(match is_text {
@@ -122,4 +123,61 @@ fn array_element(value: &[u8]) -> Option<u32> {
     let (dimensions, flags, element) = (word(0)?, word(4)?, word(8)?);
     check_array(value)?;
     (dimensions <= 6 && flags <= 1 && element != 0).then_some(element)
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use postgres_types::{FromSql, ToSql};
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, ToSql, FromSql)]
+    #[postgres(name = "mood", rename_all = "snake_case")]
+    enum Mood {
+        Sad,
+        Happy,
+    }
+
+    #[derive(Debug, PartialEq, FromSql)]
+    #[postgres(name = "size", rename_all = "snake_case")]
+    #[repr(i32)]
+    enum Size {
+        Large = 7,
+    }
+
+    #[derive(Debug, FromSql)]
+    #[postgres(transparent)]
+    struct Pair(#[expect(dead_code, reason = "it is never read whole")] [Mood; 2]);
+
+    fn read<'a, T: FromSql<'a>>(value: &'a [u8]) -> Result<T, String> {
+        let type_ = type_for(16_999, Some(value), &RustType::of::<T>())?;
+        T::from_sql(&type_, value).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_derived_enum_reads_without_its_type_whatever_its_size() {
+        assert_eq!(read::<Mood>(b"happy"), Ok(Mood::Happy));
+        assert_eq!(read::<Option<Mood>>(b"sad"), Ok(Some(Mood::Sad)));
+        assert_eq!(read::<Size>(b"large"), Ok(Size::Large));
+        assert_eq!(read::<Option<Size>>(b"large"), Ok(Some(Size::Large)));
+        let array =
+            [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 66, 104, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3], &b"sad"[..]]
+                .concat();
+        assert_eq!(read::<Vec<Mood>>(&array), Ok(vec![Mood::Sad]));
+    }
+
+    #[test]
+    fn an_array_of_derived_enums_is_refused_for_what_is_no_array_and_does_not_panic() {
+        let refused = [
+            read::<Pair>(b"happy").map(drop),
+            read::<Option<Pair>>(b"happy").map(drop),
+            read::<[Mood; 2]>(b"happy").map(drop),
+            read::<Option<[Mood; 1]>>(b"happy").map(drop),
+            read::<Vec<Mood>>(b"happy").map(drop),
+            read::<Box<[Mood]>>(b"happy").map(drop),
+        ];
+        for (index, refused) in refused.into_iter().enumerate() {
+            assert!(refused.is_err_and(|error| error.contains("look_up_types")), "{index}");
+        }
+    }
 }

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use onetrip_wire::ascii;
+
 use crate::{Config, Error, Kind};
 
 /// The counters of a client and its clones, since it was made.
@@ -65,28 +67,44 @@ impl ServerTiming {
     /// Reads the header: `queue;dur=0.1, connect;dur=0, execute;dur=1.25`. What it does not know it leaves out.
     fn parse(header: &str) -> ServerTiming {
         let mut timing = ServerTiming::default();
-        for metric in header.split(',') {
-            let mut parts = metric.split(';').map(str::trim);
-            let place = match parts.next() {
-                Some("queue") => &mut timing.queue_us,
-                Some("connect") => &mut timing.connect_us,
-                Some("execute") => &mut timing.execute_us,
+        let mut rest = Some(header);
+        while let Some(left) = rest {
+            let (metric, after) = divided(left, b',');
+            rest = after;
+            let (name, mut parameters) = divided(metric, b';');
+            let place = match name.trim_ascii() {
+                "queue" => &mut timing.queue_us,
+                "connect" => &mut timing.connect_us,
+                "execute" => &mut timing.execute_us,
                 _ => continue,
             };
-            *place = parts.find_map(|part| part.strip_prefix("dur=")).and_then(microseconds).unwrap_or(0);
+            while let Some(left) = parameters {
+                let (parameter, after) = divided(left, b';');
+                parameters = after;
+                if let Some(duration) = parameter.trim_ascii().strip_prefix("dur=") {
+                    *place = microseconds(duration).unwrap_or(0);
+                }
+            }
         }
         timing
     }
 }
 
+/// What is before the mark, and behind it where there is one.
+fn divided(text: &str, mark: u8) -> (&str, Option<&str>) {
+    ascii::split(text, mark).map_or((text, None), |(before, behind)| (before, Some(behind)))
+}
+
 /// Decimal milliseconds, without core's parser of floats, which is large in wasm.
 fn microseconds(text: &str) -> Option<u64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let (whole, fraction) = divided(text, b'.');
+    let fraction = fraction.unwrap_or_default();
     let digit = |at: usize| match fraction.as_bytes().get(at) {
         None => Some(0),
         Some(digit) => char::from(*digit).to_digit(10).map(u64::from),
     };
-    whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(digit(0)? * 100 + digit(1)? * 10 + digit(2)?)
+    let whole = ascii::number(whole).filter(|&milliseconds| milliseconds < u64::MAX / 1_000)?;
+    Some(whole * 1_000 + digit(0)? * 100 + digit(1)? * 10 + digit(2)?)
 }
 
 /// Hears of every call of a client.
@@ -300,10 +318,29 @@ impl Operation {
     pub(crate) fn of(sql: &str) -> Operation {
         const USUAL: [&str; 9] =
             ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "MERGE", "VALUES", "CALL", "CREATE"];
-        let sql = sql.trim_start();
-        let end = sql.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(sql.len());
-        let word = sql.get(..end).unwrap_or_default();
+        let word = ascii::first_word(ascii::trim_start(sql));
         Operation(USUAL.into_iter().find(|usual| word.eq_ignore_ascii_case(usual)).unwrap_or(""))
+    }
+}
+
+/// An observer and how it is told of a call: by a pointer, so that a program without one has none of it.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    observer: Arc<dyn Observer>,
+    begin: Begin,
+}
+
+type Begin = fn(&Watch, &Config, Operation, usize) -> Option<Box<dyn Span>>;
+
+impl Watch {
+    pub(crate) fn new(observer: impl Observer) -> Watch {
+        Watch { observer: Arc::new(observer), begin: Watch::begin }
+    }
+
+    fn begin(&self, config: &Config, operation: Operation, statements: usize) -> Option<Box<dyn Span>> {
+        let (server_address, server_port) = config.host();
+        let (database, Operation(operation)) = (config.database(), operation);
+        self.observer.begin(&Started { database, server_address, server_port, operation, statements })
     }
 }
 
@@ -323,12 +360,8 @@ impl Call {
         statements: usize,
         start_ms: u64,
     ) -> Call {
-        let span = config.observer.as_ref().and_then(|observer| {
-            let (server_address, server_port) = config.host();
-            let Operation(operation) = operation;
-            let database = config.database();
-            observer.begin(&Started { database, server_address, server_port, operation, statements })
-        });
+        let span =
+            config.observer.as_ref().and_then(|watch| (watch.begin)(watch, config, operation, statements));
         Call { counters, span, start_ms, ended: Ended { cancelled: true, ..Ended::default() } }
     }
 

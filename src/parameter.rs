@@ -5,11 +5,13 @@ mod candidates;
 use std::ops::Range;
 
 use bytes::BytesMut;
-pub(crate) use candidates::{ARRAYS, EXTENSIONS, SCALARS, TEXT_ARRAYS, TEXTS};
+pub(crate) use candidates::{CANDIDATES, EXTENSIONS};
+use candidates::{Candidate, Way};
 use onetrip_wire::frontend::{self, Parameter, Statement};
 use postgres_types::{Format, IsNull, Kind, ToSql, Type, WrongType};
 
 use crate::Error;
+use crate::catalogue::Known;
 
 /// A parameter, as tokio-postgres takes it.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
@@ -24,7 +26,7 @@ pub(crate) fn statement(
     out: &mut Vec<u8>,
     sql: &str,
     parameters: &[&dyn ToSql],
-    known: &[Type],
+    known: &[Known],
 ) -> Result<(), Error> {
     let mut encoded = Encoded::default();
     for (index, value) in parameters.iter().enumerate() {
@@ -67,45 +69,31 @@ struct Item {
 }
 
 impl Encoded {
-    fn push(&mut self, index: usize, value: &dyn ToSql, known: &[Type]) -> Result<(), Error> {
+    fn push(&mut self, index: usize, value: &dyn ToSql, known: &[Known]) -> Result<(), Error> {
         let refused = |error: Box<dyn std::error::Error + Sync + Send>| {
             Error::usage(format!("parameter ${} cannot be encoded: {error}", index + 1)).source(error)
         };
-        for type_ in &TEXTS {
-            if let Some(null) = self.probe(value, type_).map_err(refused)? {
-                self.declare(0, frontend::Format::Text, null);
-                return Ok(());
-            }
+        for Candidate { type_, way } in &CANDIDATES {
+            let Some(null) = self.probe(value, type_).map_err(refused)? else { continue };
+            let (oid, format) = match way {
+                Way::Declared(oid) => (*oid, format(value.encode_format(type_))),
+                Way::Text => (0, frontend::Format::Text),
+                Way::TextArray => {
+                    self.array_to_literal().ok_or_else(|| refused("its array is not one of text".into()))?;
+                    (0, frontend::Format::Text)
+                }
+            };
+            self.declare(oid, format, null);
+            return Ok(());
         }
-        for type_ in &SCALARS {
+        let extensions = EXTENSIONS.map(|name| Known {
+            type_: Type::new(name.to_owned(), 0, Kind::Simple, String::new()),
+            oid: 0,
+            is_array: false,
+        });
+        for Known { type_, oid, .. } in extensions.iter().chain(known) {
             if let Some(null) = self.probe(value, type_).map_err(refused)? {
-                self.declare(type_.oid(), format(value.encode_format(type_)), null);
-                return Ok(());
-            }
-        }
-        for type_ in &TEXT_ARRAYS {
-            if let Some(null) = self.probe(value, type_).map_err(refused)? {
-                self.array_to_literal().ok_or_else(|| refused("its array is not one of text".into()))?;
-                self.declare(0, frontend::Format::Text, null);
-                return Ok(());
-            }
-        }
-        for type_ in &ARRAYS {
-            if let Some(null) = self.probe(value, type_).map_err(refused)? {
-                self.declare(type_.oid(), format(value.encode_format(type_)), null);
-                return Ok(());
-            }
-        }
-        for name in EXTENSIONS {
-            let type_ = Type::new(name.to_owned(), 0, Kind::Simple, String::new());
-            if let Some(null) = self.probe(value, &type_).map_err(refused)? {
-                self.declare(0, format(value.encode_format(&type_)), null);
-                return Ok(());
-            }
-        }
-        for type_ in known {
-            if let Some(null) = self.probe(value, type_).map_err(refused)? {
-                self.declare(type_.oid(), format(value.encode_format(type_)), null);
+                self.declare(*oid, format(value.encode_format(type_)), null);
                 return Ok(());
             }
         }
@@ -153,7 +141,8 @@ impl Encoded {
 
     /// Turns the array in its binary form that was written last into an array literal. A NULL writes nothing.
     fn array_to_literal(&mut self) -> Option<()> {
-        let binary = self.arena.split_off(self.start);
+        let binary = self.arena.get(self.start..).unwrap_or_default().to_vec();
+        self.arena.truncate(self.start);
         if binary.is_empty() {
             return Some(());
         }
@@ -328,7 +317,7 @@ mod tests {
             "{error}"
         );
         let mood = Type::new("mood".into(), 0, Kind::Enum(vec!["sad".into()]), "public".into());
-        statement(&mut Vec::new(), "select $1", &[&Mood::Sad], std::slice::from_ref(&mood)).unwrap();
+        statement(&mut Vec::new(), "select $1", &[&Mood::Sad], &[Known::new(mood.clone())]).unwrap();
         typed_statement(&mut Vec::new(), "select $1", &[(&Mood::Sad, mood)]).unwrap();
         let error = typed_statement(&mut Vec::new(), "select $1", &[(&Mood::Sad, Type::INT4)]).unwrap_err();
         assert!(error.to_string().contains("parameter $1 cannot be sent as int4"), "{error}");

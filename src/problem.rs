@@ -3,6 +3,8 @@
 //! A problem is one flat object. What is not one (an error page of something in between) gives no members, and the
 //! status has to speak for itself.
 
+use onetrip_wire::ascii;
+
 use crate::policy;
 use crate::transport::Response;
 use crate::{Error, Kind, Outcome};
@@ -16,12 +18,10 @@ pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
     let content_type = response.header("content-type").unwrap_or_default();
     let media_type = media_type(content_type);
     let is_problem = media_type.eq_ignore_ascii_case("application/problem+json");
-    let members = std::str::from_utf8(body).ok().filter(|_| is_problem).and_then(members).unwrap_or_default();
+    let members = Some(body).filter(|_| is_problem).and_then(members).unwrap_or_default();
     let text = |name: &str| {
         members.iter().find_map(|(found, value)| match value {
-            Member::Text(text) if found == name => {
-                Some(text.chars().take(SHOWN_CHARACTERS).collect::<String>())
-            }
+            Member::Text(text) if found == name => Some(shown(text).to_owned()),
             _ => None,
         })
     };
@@ -35,7 +35,8 @@ pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
     let message = format!("the endpoint refused the request ({known}): {what}{}", advice(known));
     let retry_after_ms = response
         .header("retry-after")
-        .and_then(|seconds| seconds.trim().parse::<u32>().ok())
+        .and_then(|seconds| ascii::number(seconds.trim_ascii()))
+        .and_then(|seconds| u32::try_from(seconds).ok())
         .map(|seconds| seconds.saturating_mul(1_000));
     let (kind, outcome, retry) = match known {
         "connection_lost" => (Kind::Lost, Outcome::Unknown, policy::Outcome::Lost),
@@ -74,8 +75,14 @@ pub(crate) fn foreign(status: u16, content_type: &str) -> Error {
     Error::new(kind, message).outcome_is(outcome).refusal_is(status, None, None)
 }
 
-fn media_type(content_type: &str) -> &str {
-    content_type.split(';').next().unwrap_or_default().trim()
+pub(crate) fn media_type(content_type: &str) -> &str {
+    ascii::split(content_type, b';').map_or(content_type, |(media_type, _)| media_type).trim_ascii()
+}
+
+/// As much of a text as an error shows.
+fn shown(text: &str) -> &str {
+    let end = text.char_indices().nth(SHOWN_CHARACTERS).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
 }
 
 /// What to do about a refusal, where its detail cannot know it.
@@ -96,100 +103,111 @@ enum Member {
     Other,
 }
 
-/// The members of a flat JSON object; `None` where the text is none.
-fn members(text: &str) -> Option<Vec<(String, Member)>> {
-    let mut json = Json { rest: text.trim_end() };
+/// The members of a flat JSON object; `None` where the bytes are none.
+fn members(json: &[u8]) -> Option<Vec<(String, Member)>> {
+    let mut json = Json { rest: json };
     let mut members = Vec::new();
-    json.expect('{')?;
-    if json.expect('}').is_some() {
-        return json.rest.is_empty().then_some(members);
-    }
-    loop {
+    json.expect(b'{')?;
+    let mut end = json.expect(b'}');
+    while end.is_none() {
         let name = json.string()?;
-        json.expect(':')?;
+        json.expect(b':')?;
         let value = match json.peek()? {
-            '"' => Member::Text(json.string()?),
-            '{' | '[' => return None,
+            b'"' => Member::Text(json.string()?),
+            b'{' | b'[' => return None,
             _ => match json.word() {
-                "true" => Member::True,
-                "" => return None,
+                b"true" => Member::True,
+                b"" => return None,
                 _ => Member::Other,
             },
         };
         members.push((name, value));
-        if json.expect(',').is_none() {
-            json.expect('}')?;
-            return json.rest.is_empty().then_some(members);
+        if json.expect(b',').is_none() {
+            json.expect(b'}')?;
+            end = Some(());
         }
     }
+    json.peek().is_none().then_some(members)
 }
 
+/// JSON byte by byte, for the sake of wasm's size.
 struct Json<'a> {
-    rest: &'a str,
+    rest: &'a [u8],
 }
 
 impl<'a> Json<'a> {
-    fn peek(&mut self) -> Option<char> {
-        self.rest = self.rest.trim_start();
-        self.rest.chars().next()
+    fn next(&mut self) -> Option<u8> {
+        let (&first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
     }
 
-    fn expect(&mut self, character: char) -> Option<()> {
-        self.rest = self.rest.trim_start().strip_prefix(character)?;
-        Some(())
+    /// The next byte that is no white space.
+    fn peek(&mut self) -> Option<u8> {
+        self.rest = self.rest.trim_ascii_start();
+        self.rest.first().copied()
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        if self.peek()? != byte {
+            return None;
+        }
+        self.next().map(drop)
     }
 
     /// A number, `true`, `false` or `null`.
-    fn word(&mut self) -> &'a str {
-        let end = self.rest.find([',', '}', ' ', '\n', '\r', '\t']).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
+    fn word(&mut self) -> &'a [u8] {
+        let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
+        let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at_checked(end).unwrap_or_default();
         self.rest = rest;
         word
     }
 
     fn string(&mut self) -> Option<String> {
-        self.expect('"')?;
-        let mut text = String::new();
+        self.expect(b'"')?;
+        let mut text = Vec::new();
         loop {
-            let end = self.rest.find(['"', '\\'])?;
-            let (plain, rest) = self.rest.split_at(end);
-            text.push_str(plain);
-            let mut characters = rest.chars();
-            if characters.next()? == '"' {
-                self.rest = characters.as_str();
-                return Some(text);
-            }
-            let escaped = characters.next()?;
-            self.rest = characters.as_str();
-            text.push(match escaped {
-                '"' | '\\' | '/' => escaped,
-                'b' => '\u{8}',
-                'f' => '\u{c}',
-                'n' => '\n',
-                'r' => '\r',
-                't' => '\t',
-                'u' => self.unicode()?,
-                _ => return None,
-            });
+            let byte = match self.next()? {
+                b'"' => return String::from_utf8(text).ok(),
+                b'\\' => match self.next()? {
+                    escaped @ (b'"' | b'\\' | b'/') => escaped,
+                    b'b' => 8,
+                    b'f' => 12,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'u' => {
+                        text.extend_from_slice(self.unicode()?.encode_utf8(&mut [0; 4]).as_bytes());
+                        continue;
+                    }
+                    _ => return None,
+                },
+                byte => byte,
+            };
+            text.push(byte);
         }
     }
 
     /// The four digits after `\u`, and those of the second half of a surrogate pair.
     fn unicode(&mut self) -> Option<char> {
-        let first = self.unit()?;
-        if (0xd800..0xdc00).contains(&first) {
-            self.rest = self.rest.strip_prefix("\\u")?;
-            let second = self.unit()?;
-            return char::decode_utf16([first, second]).next()?.ok();
+        let mut code = self.unit()?;
+        if (0xd800..0xdc00).contains(&code) {
+            if (self.next()?, self.next()?) != (b'\\', b'u') {
+                return None;
+            }
+            let low = self.unit()?.checked_sub(0xdc00).filter(|&low| low < 0x400)?;
+            code = 0x1_0000 + ((code - 0xd800) << 10) + low;
         }
-        char::from_u32(u32::from(first))
+        char::from_u32(code)
     }
 
-    fn unit(&mut self) -> Option<u16> {
-        let (digits, rest) = self.rest.split_at_checked(4)?;
-        self.rest = rest;
-        let is_hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        is_hexadecimal.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+    fn unit(&mut self) -> Option<u32> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            unit = unit * 16 + char::from(self.next()?).to_digit(16)?;
+        }
+        Some(unit)
     }
 }
 
@@ -271,10 +289,16 @@ mod tests {
             (r#"{a:"b"}"#, None),
             (r#"["a"]"#, None),
             ("", None),
+            (r#"{"a":"\ud83dx\u0041"}"#, None),
+            (r#"{"a":"\u+0fc"}"#, None),
+            (r#"{"a":"b"}}"#, None),
+            (r#"{"a":"b"#, None),
         ] {
-            let found = members(json).and_then(|members| members.into_iter().next()).map(|(_, value)| value);
+            let found = members(json.as_bytes())
+                .and_then(|members| members.into_iter().next())
+                .map(|(_, value)| value);
             assert_eq!(found, expected, "{json}");
         }
-        assert_eq!(members("{}"), Some(vec![]));
+        assert_eq!(members(b"{}"), Some(vec![]));
     }
 }

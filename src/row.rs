@@ -15,12 +15,12 @@ const NULL: &str = "the value is NULL, which only an Option can hold";
 /// A row. Its values are decoded when they are asked for, `&str` and `&[u8]` without a copy.
 #[derive(Clone)]
 pub struct Row {
-    columns: Arc<[Column]>,
+    columns: Arc<Vec<Column>>,
     data: DataRow,
 }
 
 impl Row {
-    pub(crate) fn new(columns: Arc<[Column]>, data: DataRow) -> Row {
+    pub(crate) fn new(columns: Arc<Vec<Column>>, data: DataRow) -> Row {
         Row { columns, data }
     }
 
@@ -115,9 +115,13 @@ impl Row {
 
     #[cold]
     pub(crate) fn no_column(&self, asked: &str) -> Error {
-        let names: Vec<&str> = self.columns.iter().map(Column::name).collect();
-        let (count, names) = (names.len(), names.join(", "));
-        let message = format!("there is no column {asked}; the result has {count} columns: {names}");
+        let count = self.columns.len();
+        let mut message = format!("there is no column {asked}; the result has {count} columns");
+        let mut before = ": ";
+        for column in self.columns() {
+            message.push_str(std::mem::replace(&mut before, ", "));
+            message.push_str(column.name());
+        }
         Error::new(Kind::Decode, message)
     }
 

@@ -33,7 +33,7 @@ use crate::{Column, Error, Row};
 /// ```
 #[must_use = "a stream that is dropped aborts its request"]
 pub struct RowStream {
-    columns: Arc<[Column]>,
+    columns: Arc<Vec<Column>>,
     rows: std::vec::IntoIter<Row>,
     state: State,
     row_count: Option<u64>,

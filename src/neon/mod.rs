@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::transport::{BoxFuture, Clock, Failure, Request, Response, Sent, Transport};
+use crate::transport::{BoxFuture, Clock, Failure, Head, Request, Response, Sent, Transport};
 use crate::{Client, Config, Credentials, Error};
 
 /// The most of an answer's body that is read: what a Worker can hold several times.
@@ -42,7 +42,7 @@ const ANSWER_LIMIT_BYTES: usize = 64 << 20;
 /// ```
 pub struct Neon<T> {
     inner: T,
-    url: Arc<str>,
+    url: String,
     connection_string: String,
 }
 
@@ -150,7 +150,7 @@ impl<T: Transport> Transport for Neon<T> {
             ];
             headers.extend(asked.headers());
             let body = Bytes::from(asked.body().map_err(|error| Failure::new(Sent::No, error))?);
-            let request = Request { url: self.url.clone(), headers: headers.into(), body };
+            let request = Request { head: Arc::new(Head { url: self.url.clone(), headers }), body };
             let mut response = self.inner.send(request).await?;
             let mut body = Vec::new();
             while let Some(chunk) = response.body.chunk().await? {

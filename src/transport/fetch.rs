@@ -3,19 +3,19 @@
 use std::fmt;
 
 use bytes::Bytes;
-use js_sys::{Function, Promise, Reflect, Uint8Array};
-use send_wrapper::SendWrapper;
+use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, Headers, ReadableStreamDefaultReader, RequestInit, RequestRedirect};
+use web_sys::{AbortController, Headers, ReadableStream, ReadableStreamDefaultReader};
 
+use super::local::Local;
 use super::{Body, BoxFuture, Clock, Failure, RESPONSE_HEADERS, Request, Response, Sent, Transport};
 
 #[wasm_bindgen]
 extern "C" {
     // Not web-sys's: those belong to a window or a worker scope, and this is whatever the runtime has.
     #[wasm_bindgen(js_name = fetch, catch)]
-    fn global_fetch(url: &str, options: &RequestInit) -> Result<Promise, JsValue>;
+    fn global_fetch(url: &str, options: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(callback: &Function, milliseconds: f64) -> JsValue;
@@ -52,34 +52,52 @@ impl Transport for Fetch {
 /// Sends a request by a function that has `fetch`'s way.
 pub(super) fn send<'a>(
     request: Request,
-    call: impl FnOnce(&str, &RequestInit) -> Result<Promise, JsValue> + 'a,
+    call: impl FnOnce(&str, &Object) -> Result<Promise, JsValue> + 'a,
 ) -> BoxFuture<'a, Result<Response, Failure>> {
-    Box::pin(SendWrapper::new(async move {
+    Box::pin(Local::new(async move {
         let before = |error| Failure::new(Sent::No, Thrown::new(&error));
         let controller = AbortController::new().map_err(before)?;
         let abort = AbortOnDrop(Some(controller.clone()));
-        let headers = Headers::new().map_err(before)?;
+        let headers = Object::new();
         for (name, value) in request.headers() {
-            headers.set(name, value).map_err(before)?;
+            set(&headers, name, &value.into());
         }
-        let options = RequestInit::new();
-        options.set_method("POST");
-        options.set_headers_headers(&headers);
-        options.set_body_opt_u8_array(Some(&Uint8Array::from(request.body().as_ref())));
-        options.set_signal(Some(&controller.signal()));
-        options.set_redirect(RequestRedirect::Manual);
+        let options = Object::new();
+        set(&options, "method", &"POST".into());
+        set(&options, "headers", &headers);
+        set(&options, "body", &Uint8Array::from(request.body().as_ref()));
+        set(&options, "signal", &get(&controller, "signal"));
+        set(&options, "redirect", &"manual".into());
 
         let lost = |error| Failure::new(Sent::Perhaps, Thrown::new(&error));
         let promise = call(request.url(), &options).map_err(before)?;
-        let response: web_sys::Response = JsFuture::from(promise).await.map_err(lost)?.unchecked_into();
-        let received = response.headers();
+        let response = JsFuture::from(promise).await.map_err(lost)?;
+        let received: Headers = get(&response, "headers").unchecked_into();
         let headers =
             RESPONSE_HEADERS.into_iter().filter_map(|name| Some((name, received.get(name).ok()??))).collect();
+        // An answer without a body has null there.
+        let body = get(&response, "body");
         let reader =
-            response.body().map(|stream| stream.get_reader().unchecked_into::<ReadableStreamDefaultReader>());
-        let body = SendWrapper::new(Arriving { reader, abort });
-        Ok(Response { status: response.status(), headers, body: Box::new(body) })
+            body.is_object().then(|| body.unchecked_into::<ReadableStream>().get_reader().unchecked_into());
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a status has three digits"
+        )]
+        let status = get(&response, "status").as_f64().unwrap_or_default() as u16;
+        Ok(Response { status, headers, body: Box::new(Local::new(Arriving { reader, abort })) })
     }))
+}
+
+/// Sets a member of an object of our own. Each setter of web-sys would be another import.
+fn set(object: &Object, name: &str, value: &JsValue) {
+    // It fails only for what is no object, or is frozen.
+    let _ = Reflect::set(object, &name.into(), value);
+}
+
+/// A member, `undefined` where there is none.
+fn get(object: &JsValue, name: &str) -> JsValue {
+    Reflect::get(object, &name.into()).unwrap_or_default()
 }
 
 struct Arriving {
@@ -88,15 +106,14 @@ struct Arriving {
     abort: AbortOnDrop,
 }
 
-impl Body for SendWrapper<Arriving> {
+impl Body for Local<Arriving> {
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {
-        Box::pin(SendWrapper::new(async move {
+        Box::pin(Local::new(async move {
             let lost = |error| Failure::new(Sent::Perhaps, Thrown::new(&error));
             if let Some(reader) = &self.reader {
                 let step = JsFuture::from(reader.read()).await.map_err(lost)?;
-                let value = Reflect::get(&step, &"value".into()).map_err(lost)?;
-                if let Ok(chunk) = value.dyn_into::<Uint8Array>() {
-                    return Ok(Some(chunk.to_vec().into()));
+                if let Ok(chunk) = get(&step, "value").dyn_into::<Uint8Array>() {
+                    return Ok(Some(Bytes::from_owner(chunk.to_vec())));
                 }
             }
             self.abort.disarm();
@@ -159,7 +176,7 @@ impl Clock for SystemClock {
 
     #[allow(clippy::cast_precision_loss, reason = "a wait of 2^53 milliseconds does not happen")]
     fn sleep(&self, milliseconds: u64) -> BoxFuture<'_, ()> {
-        Box::pin(SendWrapper::new(async move {
+        Box::pin(Local::new(async move {
             // A longer timer would fire at once.
             let milliseconds = milliseconds.min(i32::MAX.unsigned_abs().into()) as f64;
             let mut timer = Timer(JsValue::UNDEFINED);

@@ -2,6 +2,8 @@
 
 #[cfg(all(feature = "fetch", target_arch = "wasm32"))]
 mod fetch;
+#[cfg(all(feature = "fetch", target_arch = "wasm32"))]
+mod local;
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 mod native;
 #[cfg(all(feature = "fetch", target_arch = "wasm32"))]
@@ -96,20 +98,25 @@ pub trait Body: Send {
 /// What to post. Cheap to clone.
 #[derive(Clone)]
 pub struct Request {
-    pub(crate) url: Arc<str>,
-    pub(crate) headers: Arc<[(&'static str, String)]>,
+    pub(crate) head: Arc<Head>,
     pub(crate) body: Bytes,
+}
+
+/// What is the same in each request.
+pub(crate) struct Head {
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl Request {
     /// The URL to post to. It holds no credentials.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.head.url
     }
 
     /// The headers to send, their names in lower case. They hold the credentials.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.headers.iter().map(|(name, value)| (*name, value.as_str()))
+        self.head.headers.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
     /// The body to send.
@@ -121,7 +128,7 @@ impl Request {
 impl fmt::Debug for Request {
     /// Shows neither credentials nor SQL.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Request(POST {}, {} bytes)", self.url, self.body.len())
+        write!(formatter, "Request(POST {}, {} bytes)", self.head.url, self.body.len())
     }
 }
 

@@ -1,11 +1,10 @@
 //! A Worker's service binding: the endpoint without a network hop between Workers.
 
-use js_sys::Promise;
-use send_wrapper::SendWrapper;
+use js_sys::{Object, Promise};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use web_sys::RequestInit;
 
 use super::fetch::{self, SystemClock};
+use super::local::Local;
 use super::{BoxFuture, Clock, Failure, Request, Response, Transport};
 
 #[wasm_bindgen]
@@ -15,7 +14,7 @@ extern "C" {
     type Binding;
 
     #[wasm_bindgen(method, catch)]
-    fn fetch(this: &Binding, url: &str, options: &RequestInit) -> Result<Promise, JsValue>;
+    fn fetch(this: &Binding, url: &str, options: &Object) -> Result<Promise, JsValue>;
 }
 
 /// The transport of a service binding: an object with a method `fetch`, as Workers get it for another Worker, for a VPC
@@ -32,20 +31,20 @@ extern "C" {
 /// # Ok(()) }
 /// ```
 pub struct Service {
-    binding: SendWrapper<Binding>,
+    binding: Local<Binding>,
 }
 
 impl Service {
     /// A transport by the binding as JavaScript has it.
     pub fn new(binding: JsValue) -> Service {
-        Service { binding: SendWrapper::new(binding.unchecked_into()) }
+        Service { binding: Local::new(binding.unchecked_into()) }
     }
 }
 
 #[cfg(feature = "worker")]
 impl From<worker::Fetcher> for Service {
     fn from(fetcher: worker::Fetcher) -> Service {
-        Service { binding: SendWrapper::new(fetcher.into_rpc()) }
+        Service { binding: Local::new(fetcher.into_rpc()) }
     }
 }
 

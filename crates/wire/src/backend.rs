@@ -5,9 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::Error;
 use crate::frame::Reader;
 pub use crate::row::{DataRow, RowValues};
+use crate::{Error, ascii};
 
 /// The tags of backend frames that a pipeline can bring.
 pub mod tag {
@@ -79,7 +79,13 @@ pub struct Field {
 /// # Errors
 /// When the body is not one.
 pub fn row_description(body: &[u8]) -> Result<Vec<Field>, Error> {
-    Fields::new(body)?.map(|field| field.map(Field::from)).collect()
+    let fields = Fields::new(body)?;
+    // A field takes 19 bytes at least.
+    let mut all = Vec::with_capacity(usize::from(fields.left).min(body.len() / 19));
+    for field in fields {
+        all.push(field?.into());
+    }
+    Ok(all)
 }
 
 /// A column as RowDescription gives it, its name borrowed.
@@ -212,14 +218,14 @@ impl CommandTag {
 
     /// The command without its numbers: `SELECT`, `INSERT`, `CREATE TABLE`.
     pub fn command(&self) -> &str {
-        let end = self.0.find(|character: char| character.is_ascii_digit()).unwrap_or(self.0.len());
-        self.0.get(..end).unwrap_or_default().trim_end()
+        let end = self.0.bytes().position(|byte| byte.is_ascii_digit()).unwrap_or(self.0.len());
+        self.0.get(..end).unwrap_or_default().trim_ascii_end()
     }
 
     /// The rows selected, inserted, updated, deleted, merged, moved, fetched or copied; `None` for other commands.
     pub fn rows(&self) -> Option<u64> {
-        let (_, last) = self.0.rsplit_once(' ')?;
-        last.parse().ok()
+        let (_, last) = ascii::split_last(&self.0, b' ')?;
+        ascii::number(last)
     }
 }
 
@@ -333,17 +339,21 @@ impl ErrorResponse {
 
     /// The position in the statement, in characters, from 1.
     pub fn position(&self) -> Option<u32> {
-        self.field(b'P')?.parse().ok()
+        self.number(b'P')
     }
 
     /// The position in [`internal_query`](Self::internal_query), in characters, from 1.
     pub fn internal_position(&self) -> Option<u32> {
-        self.field(b'p')?.parse().ok()
+        self.number(b'p')
     }
 
     /// The line of [`file`](Self::file).
     pub fn line(&self) -> Option<u32> {
-        self.field(b'L')?.parse().ok()
+        self.number(b'L')
+    }
+
+    fn number(&self, code: u8) -> Option<u32> {
+        u32::try_from(ascii::number(self.field(code)?)?).ok()
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Kind {
 /// Bytes that are not what the protocol says, with the offset where that shows.
 ///
 /// The text never holds the bytes themselves: they may be SQL or values.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     kind: Kind,
     offset: u64,
@@ -83,6 +83,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "byte {}: {}", self.offset, self.detail())
+    }
+}
+
+impl fmt::Debug for Error {
+    /// As `Display`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
     }
 }
 

@@ -77,21 +77,28 @@ pub fn first<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Frame<'a>>, 
 
 /// Appends a frame whose body `write` appends, and fills its length in.
 pub(crate) fn write(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
-    out.push(tag);
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
+    let start = begin(out, tag);
     write(out);
+    end(out, start);
+}
+
+fn begin(out: &mut Vec<u8>, tag: u8) -> usize {
+    out.extend_from_slice(&[tag, 0, 0, 0, 0]);
+    out.len() - 4
+}
+
+fn end(out: &mut [u8], start: usize) {
     let len = u32::try_from(out.len() - start).expect("a frame is shorter than 4 GiB");
-    if let Some(place) = out.get_mut(start..start + 4) {
-        place.copy_from_slice(&len.to_be_bytes());
+    if let Some(place) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
+        *place = len.to_be_bytes();
     }
 }
 
 /// How an error names a tag: printable as itself, others by number.
 pub(crate) fn name(tag: u8) -> impl fmt::Display {
-    fmt::from_fn(move |formatter| match tag {
-        0x21..=0x7e => write!(formatter, "'{}'", char::from(tag)),
-        _ => write!(formatter, "0x{tag:02x}"),
+    fmt::from_fn(move |formatter| match core::str::from_utf8(&[tag]) {
+        Ok(letter) if tag.is_ascii_graphic() => write!(formatter, "'{letter}'"),
+        _ => write!(formatter, "{}", u32::from(tag)),
     })
 }
 

@@ -85,43 +85,42 @@ pub fn statement(out: &mut Vec<u8>, statement: &Statement<'_>) -> Result<(), Err
     frame::write(out, b'P', |out| {
         out.push(0);
         string(out, sql);
-        out.extend_from_slice(&count.to_be_bytes());
+        put_u16(out, count);
         for parameter in parameters {
-            out.extend_from_slice(&parameter.type_oid.to_be_bytes());
+            put_u32(out, parameter.type_oid);
         }
     });
     frame::write(out, b'B', |out| {
-        out.extend_from_slice(&[0, 0]);
+        put_u16(out, 0);
         if parameters.iter().all(|parameter| parameter.format == Format::Text) {
-            out.extend_from_slice(&0u16.to_be_bytes());
+            put_u16(out, 0);
         } else {
-            out.extend_from_slice(&count.to_be_bytes());
+            put_u16(out, count);
             for parameter in parameters {
-                out.extend_from_slice(&parameter.format.code().to_be_bytes());
+                put_u16(out, parameter.format.code());
             }
         }
-        out.extend_from_slice(&count.to_be_bytes());
+        put_u16(out, count);
         for parameter in parameters {
             match parameter.value {
-                None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+                // A length of -1.
+                None => put_u32(out, u32::MAX),
                 Some(value) => {
-                    let len = u32::try_from(value.len()).expect("the sum was checked above");
-                    out.extend_from_slice(&len.to_be_bytes());
+                    put_u32(out, u32::try_from(value.len()).expect("the sum was checked above"));
                     out.extend_from_slice(value);
                 }
             }
         }
-        out.extend_from_slice(&1u16.to_be_bytes());
-        out.extend_from_slice(&result_format.code().to_be_bytes());
+        put_u16(out, 1);
+        put_u16(out, result_format.code());
     });
-    frame::write(out, b'D', |out| out.extend_from_slice(b"P\0"));
-    frame::write(out, b'E', |out| out.extend_from_slice(&[0; 5]));
+    out.extend_from_slice(b"D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0");
     Ok(())
 }
 
 /// Appends Sync: the end of a group, which is one transaction.
 pub fn sync(out: &mut Vec<u8>) {
-    frame::write(out, b'S', |_| {});
+    out.extend_from_slice(b"S\0\0\0\x04");
 }
 
 /// Appends Query: a script of any number of statements, without parameters, results in text format.
@@ -147,4 +146,12 @@ fn no_zero(sql: &str) -> Result<(), Error> {
 fn string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
     out.push(0);
+}
+
+fn put_u16(out: &mut Vec<u8>, number: u16) {
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
+fn put_u32(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(&number.to_be_bytes());
 }

@@ -23,6 +23,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[doc(hidden)]
+pub mod ascii;
 pub mod backend;
 pub mod blocks;
 pub mod encoder;

@@ -124,7 +124,7 @@ impl ResponseReader {
                 if self.frame_at(&self.partial)?.is_none() {
                     return Ok(None);
                 }
-                (self.chunk, self.at) = (core::mem::take(&mut self.partial).into(), 0);
+                (self.chunk, self.at) = (Bytes::from_owner(core::mem::take(&mut self.partial)), 0);
             }
             let unread = self.chunk.get(self.at..).unwrap_or_default();
             let Some((tag, len)) = self.frame_at(unread)? else {
