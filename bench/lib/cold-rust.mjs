@@ -16,12 +16,16 @@ const workerd = createRequire(createRequire(import.meta.url).resolve("workerd/bi
   `@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : process.arch}/bin/workerd`,
 );
 
-/** A proxy that delays every chunk, and the first one by the round trip of a TCP handshake, too. */
+/**
+ * A proxy that delays every chunk, and the first one by the round trip of a TCP handshake, too. It counts round trips: one for
+ * each handshake, one for each time that a client speaks after it has heard something.
+ */
 async function delayed(port) {
-  const forward = (from, to, first) => {
+  const forward = (from, to, first, heard) => {
     let wait = first;
     let due = 0;
     from.on("data", (chunk) => {
+      heard();
       due = Math.max(due, performance.now() + ONE_WAY_MS + wait);
       wait = 0;
       setTimeout(() => to.write(chunk), due - performance.now());
@@ -33,9 +37,15 @@ async function delayed(port) {
     const upstream = net.connect(port, "127.0.0.1");
     client.setNoDelay();
     upstream.setNoDelay();
-    forward(client, upstream, 2 * ONE_WAY_MS);
-    forward(upstream, client, 0);
+    server.roundTrips++;
+    let isAnswered = true;
+    forward(client, upstream, 2 * ONE_WAY_MS, () => {
+      if (isAnswered) server.roundTrips++;
+      isAnswered = false;
+    });
+    forward(upstream, client, 0, () => (isAnswered = true));
   });
+  server.roundTrips = 0;
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return server;
 }
@@ -61,10 +71,10 @@ function buildWorker(name) {
 }
 
 /**
- * Milliseconds from the first request of a new isolate to the end of its answer. `isRunning`: another isolate of the same
+ * Milliseconds and round trips from the first request of a new isolate to the end of its answer. `isRunning`: another isolate of the same
  * Worker has asked before, so the runtime may have a connection to the endpoint; otherwise workerd is new, too.
  */
-async function firstQuery(modules, url, certificate, isRunning) {
+async function firstQuery(modules, url, certificate, isRunning, proxy) {
   const list = modules.map(({ file, kind, path }) => `(name = "${file}", ${kind} = embed "${relative(folder, path)}")`).join(", ");
   const path = join(folder, "config.capnp");
   const worker = `(compatibilityDate = "${COMPATIBILITY_DATE}", modules = [${list}],
@@ -94,12 +104,14 @@ const config :Workerd.Config = (services = [
       });
     });
     if (isRunning) await (await fetch(`http://127.0.0.1:${ports.other}/`)).text();
+    proxy.roundTrips = 0;
     const start = performance.now();
     const answer = await fetch(`http://127.0.0.1:${ports.main}/`);
     const text = await answer.text();
     const milliseconds = performance.now() - start;
+    const { roundTrips } = proxy;
     if (!text.includes("1: lamp")) throw new Error(`the Worker answered ${answer.status}: ${text}`);
-    return milliseconds;
+    return { milliseconds, roundTrips };
   } finally {
     child.removeAllListeners("exit");
     child.kill();
@@ -135,34 +147,40 @@ export async function measure({ rounds = 15, log = () => {} } = {}) {
     const proxy = async (address) => {
       const server = await delayed(Number(address.split(":").pop()));
       proxies.push(server);
-      return server.address().port;
+      return server;
     };
     const endpoint = new URL(url).host;
     const [toEndpoint, toPostgres] = [await proxy(endpoint), await proxy(postgres)];
     const trusted = readFileSync(certificate, "utf8");
     const credentials = `${role}:${password}@localhost`;
     const candidates = [
-      { candidate: "onetrip", url: `https://${credentials}:${toEndpoint}/${database}` },
-      { candidate: "tokio-postgres", url: `postgresql://${credentials}:${toPostgres}/${database}?sslmode=require` },
-    ].flatMap(({ candidate, url }) => {
+      { candidate: "onetrip", proxy: toEndpoint, way: ["https", ""] },
+      { candidate: "tokio-postgres", proxy: toPostgres, way: ["postgresql", "?sslmode=require"] },
+    ].flatMap(({ candidate, proxy, way: [scheme, options] }) => {
+      const url = `${scheme}://${credentials}:${proxy.address().port}/${database}${options}`;
       const modules = buildWorker(candidate);
       return [false, true].map((isRunning) => {
         const name = `${candidate}, ${isRunning ? "new isolate" : "new workerd"}`;
-        return { candidate: name, url, modules, isRunning, samples: [] };
+        return { candidate: name, url, modules, isRunning, proxy, samples: [], roundTrips: [] };
       });
     });
     for (let round = -1; round < rounds; round++) {
-      for (const { candidate, url, modules, isRunning, samples } of round % 2 === 0 ? candidates : [...candidates].reverse()) {
-        const milliseconds = await firstQuery(modules, url, trusted, isRunning);
+      const turn = round % 2 === 0 ? candidates : [...candidates].reverse();
+      for (const { candidate, url, modules, isRunning, proxy, samples, roundTrips } of turn) {
+        const first = await firstQuery(modules, url, trusted, isRunning, proxy);
         // The first one warms the endpoint's connection to PostgreSQL and the disk.
-        if (round >= 0) samples.push(milliseconds);
-        log({ runtime: "workerd", workload: `first query ${milliseconds.toFixed(0)} ms`, candidate });
+        if (round >= 0) {
+          samples.push(first.milliseconds);
+          roundTrips.push(first.roundTrips);
+        }
+        const workload = `first query ${first.milliseconds.toFixed(0)} ms, ${first.roundTrips} round trips`;
+        log({ runtime: "workerd", workload, candidate });
       }
     }
-    return candidates.map(({ candidate, samples }) => {
+    return candidates.map(({ candidate, samples, roundTrips }) => {
       const sorted = samples.sort((a, b) => a - b);
       const at = (part) => sorted[Math.floor(part * (sorted.length - 1))];
-      return { candidate, median: at(0.5), low: at(0.25), high: at(0.75) };
+      return { candidate, median: at(0.5), low: at(0.25), high: at(0.75), roundTrips: roundTrips.sort()[rounds >> 1] };
     });
   } finally {
     proxies.forEach((server) => server.close());
