@@ -3,11 +3,14 @@
 #![cfg(target_arch = "wasm32")]
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "in tests a panic is the point; clippy.toml covers only test functions"
 )]
 
+use std::future::Future;
 use std::time::Duration;
 
+use onetrip::types::{FromSql, ToSql};
 use onetrip::{Client, FromRow, Kind, Outcome};
 use wasm_bindgen_test::{console_log, wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -121,4 +124,141 @@ async fn a_transaction_runs_as_it_was_asked_to() {
         .await
         .unwrap();
     assert_eq!((level.get(0), read_only.get(0)), ("serializable", "on"));
+}
+
+#[wasm_bindgen_test]
+async fn a_stream_gives_the_rows_before_an_error_and_then_the_error() {
+    // The rows before it are more than the server keeps back until it knows.
+    let sql = "select id, repeat('x', 1000) as body, 1 / (2000 - id) from generate_series(1, $1) id";
+    let client = client();
+    let mut rows = client.query_raw(sql, [3_000i32]).await.unwrap();
+    let mut count = 0;
+    let error = loop {
+        match rows.next().await.expect("it fails before its end") {
+            Ok(_) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((count, error.kind(), error.code()), (1_999, Kind::Sql, Some("22012")), "{error}");
+    assert!(rows.next().await.is_none());
+    let one: i32 = client.query_one("select 1", &[]).await.unwrap().get(0);
+    assert_eq!(one, 1);
+}
+
+#[wasm_bindgen_test]
+async fn a_stream_that_nobody_reads_is_held_back_at_the_server() {
+    let client = client();
+    let marker = format!("held_{}", (js_sys::Math::random() * 1e9).floor());
+    let sql = format!("select repeat('x', 1000) as {marker} from generate_series(1, 1000000)");
+    let mut rows = client.query_raw(&sql, std::iter::empty::<&str>()).await.unwrap();
+    rows.next().await.unwrap().unwrap();
+    // A gigabyte would have passed by then, if the browser took all that comes.
+    let waiting = "select wait_event = 'ClientWrite' from pg_stat_activity
+        where query like '%' || $1 || '%' and pid <> pg_backend_pid()";
+    let mut is_waiting = false;
+    for _ in 0..100 {
+        let row = client.query_opt(waiting, &[&marker]).await.unwrap().expect("it has not ended");
+        is_waiting = row.get::<_, Option<bool>>(0) == Some(true);
+        if is_waiting {
+            break;
+        }
+        client.query("select pg_sleep(0.05)", &[]).await.unwrap();
+    }
+    assert!(is_waiting, "the server goes on writing");
+    drop(rows);
+    check_ended(&client, &marker).await;
+}
+
+/// The statement that holds this marker ends: what nobody waits for is cancelled.
+async fn check_ended(client: &Client, marker: &str) {
+    let running = "select count(*) from pg_stat_activity
+        where state = 'active' and query like '%' || $1 || '%' and pid <> pg_backend_pid()";
+    let mut left: i64 = 1;
+    for _ in 0..100 {
+        left = client.query_one(running, &[&marker]).await.unwrap().get(0);
+        if left == 0 {
+            break;
+        }
+        client.query("select pg_sleep(0.05)", &[]).await.unwrap();
+    }
+    assert_eq!(left, 0, "it goes on");
+}
+
+#[wasm_bindgen_test]
+async fn what_is_dropped_or_times_out_is_cancelled_in_postgresql() {
+    let client = client();
+    let marker = |what: &str| format!("{what}_{}", (js_sys::Math::random() * 1e9).floor());
+    let (late, hasty) = (marker("late"), client.timeout(Duration::from_millis(300)));
+    let error = hasty.query(&format!("select pg_sleep(60) as {late}"), &[]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "{error}");
+    check_ended(&client, &late).await;
+
+    let dropped = marker("dropped");
+    let sql = format!("select pg_sleep(60) as {dropped}");
+    {
+        let mut call = std::pin::pin!(client.query(&sql, &[]));
+        let mut wait = std::pin::pin!(client.query("select pg_sleep(0.3)", &[]));
+        std::future::poll_fn(|context| {
+            assert!(call.as_mut().poll(context).is_pending());
+            wait.as_mut().poll(context)
+        })
+        .await
+        .unwrap();
+    }
+    check_ended(&client, &dropped).await;
+    assert_eq!(client.metrics().cancelled, 1);
+}
+
+#[derive(Debug, PartialEq, ToSql, FromSql)]
+#[postgres(name = "browser_mood", rename_all = "snake_case")]
+enum Mood {
+    Sad,
+    Happy,
+}
+
+#[wasm_bindgen_test]
+async fn types_of_ones_own_go_and_come() {
+    let client = client();
+    client
+        .batch_execute("drop type if exists browser_mood; create type browser_mood as enum ('sad', 'happy')")
+        .await
+        .unwrap();
+    // It reads without its type, and goes when the call or the client knows it.
+    let row = client.query_one("select 'happy'::browser_mood, null::browser_mood", &[]).await.unwrap();
+    assert_eq!(<(Mood, Option<Mood>)>::from_row(&row).unwrap(), (Mood::Happy, None));
+    let error = client.query_one("select $1::browser_mood", &[&Mood::Sad]).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (Kind::Usage, Outcome::NotExecuted), "{error}");
+    let labels = vec!["sad".into(), "happy".into()];
+    let mood = onetrip::types::Type::new(
+        "browser_mood".into(),
+        0,
+        onetrip::types::Kind::Enum(labels),
+        "public".into(),
+    );
+    let rows = client.query_typed("select $1::browser_mood::text", &[(&Mood::Sad, mood)]).await.unwrap();
+    assert_eq!(rows[0].get::<_, &str>(0), "sad");
+    let client = client.look_up_types(&["browser_mood"]).await.unwrap();
+    let row = client.query_one("select $1::browser_mood", &[&Mood::Happy]).await.unwrap();
+    assert_eq!(row.get::<_, Mood>(0), Mood::Happy);
+    client.batch_execute("drop type browser_mood").await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn an_error_of_postgresql_has_every_field_and_names_its_statement() {
+    let client = client();
+    let error = client
+        .transaction()
+        .query("select 1", &[])
+        .execute("select nmae from (values (1)) t(name)", &[])
+        .commit()
+        .await
+        .unwrap_err();
+    let sql = error.as_db_error().expect("PostgreSQL's own words");
+    assert_eq!(
+        (error.kind(), error.code(), error.statement()),
+        (Kind::Sql, Some("42703"), Some(1)),
+        "{error}"
+    );
+    assert_eq!((sql.position(), sql.severity()), (Some(8), "ERROR"), "{error}");
+    assert_eq!(error.outcome(), Outcome::NotExecuted);
 }
