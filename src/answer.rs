@@ -12,6 +12,22 @@ use crate::effect::Effect;
 use crate::{Column, Error, Kind, Outcome, Row, policy};
 
 /// What one statement gave.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+/// use onetrip::StatementResult;
+/// let batch = client.batch().statement("insert into visits default values", &[]).statement("table visits", &[]);
+/// let results: Vec<StatementResult> = batch.commit().await?;
+/// for result in results {
+///     let names: Vec<&str> = result.columns().iter().map(|column| column.name()).collect();
+///     println!("{} {}: {names:?}, {} at hand", result.command(), result.row_count(), result.rows().len());
+///     for row in result.into_rows() {
+///         println!("{row:?}");
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct StatementResult {
     columns: Arc<Vec<Column>>,

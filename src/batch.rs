@@ -17,6 +17,16 @@ use crate::{Client, Error, StatementResult, parameter};
 /// nothing.
 ///
 /// Dropping it sends nothing. An error in a parameter shows when it is committed.
+///
+/// # Examples
+/// ```
+/// # fn example(client: onetrip::Client) {
+/// let mut batch: onetrip::Batch = client.batch();
+/// assert!(batch.is_empty());
+/// batch = batch.statement("delete from carts where id = $1", &[&7i64]);
+/// assert_eq!(batch.len(), 1);
+/// # }
+/// ```
 pub struct Batch {
     client: Client,
     frames: Vec<u8>,

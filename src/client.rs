@@ -214,6 +214,16 @@ impl Client {
     ///
     /// # Errors
     /// As [`query`](Client::query), and [`Kind::RowCount`] for several; the statement has then run.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// match client.query_opt("select name from users where id = $1", &[&7i64]).await? {
+    ///     Some(row) => println!("{}", row.get::<_, &str>("name")),
+    ///     None => println!("there is no such user"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn query_opt(
         &self,
         sql: &str,

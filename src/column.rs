@@ -14,6 +14,18 @@ const REFUSED: &str =
     "this Rust type does not take it; choose another, or cast the column in the SQL, for example to text";
 
 /// A column of a result.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+/// use onetrip::{Column, types::Type};
+/// let row = client.query_one("select name, price from products limit 1", &[]).await?;
+/// let column: &Column = &row.columns()[0];
+/// assert_eq!((column.name(), column.type_(), column.type_oid()), ("name", &Type::VARCHAR, 1043));
+/// // Where it is of a table: which, and which of its columns; `varchar(20)` has a modifier.
+/// println!("{:?} {:?} {}", column.table_oid(), column.column_id(), column.type_modifier());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Column {
     name: String,

@@ -16,8 +16,8 @@ use crate::Error;
 /// ```
 /// use std::time::Duration;
 /// let config: onetrip::Config = "https://app:secret@db.example.com/shop".parse()?;
-/// let config = config.timeout(Duration::from_secs(5));
-/// assert_eq!(config.database(), "shop");
+/// let config = config.timeout(Duration::from_secs(5)).response_limit_bytes(1 << 20);
+/// assert_eq!((config.origin(), config.database(), config.role()), ("https://db.example.com", "shop", "app"));
 /// assert!(!format!("{config:?}").contains("secret"));
 /// # Ok::<(), onetrip::Error>(())
 /// ```
@@ -77,6 +77,13 @@ impl Config {
     }
 
     /// Lets a call take as long as it takes.
+    ///
+    /// # Examples
+    /// ```
+    /// let config: onetrip::Config = "https://app:secret@db.example.com/shop".parse()?;
+    /// let patient = onetrip::Client::new(config.no_timeout());
+    /// # Ok::<(), onetrip::Error>(())
+    /// ```
     pub fn no_timeout(mut self) -> Config {
         self.timeout = None;
         self

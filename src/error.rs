@@ -59,6 +59,24 @@ pub enum Outcome {
 /// assert_eq!(error.kind(), onetrip::Kind::Usage);
 /// assert!(error.to_string().contains("https://"));
 /// ```
+///
+/// What an error can tell beside its text:
+/// ```no_run
+/// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+/// use onetrip::{DbError, Kind, Outcome};
+/// let Err(error) = client.execute("insert into users (name) values ('Ada')", &[]).await else { return Ok(()) };
+/// match error.kind() {
+///     Kind::Sql => {
+///         let sql: &DbError = error.as_db_error().expect("PostgreSQL's words");
+///         println!("{:?}: {} ({:?})", error.code(), sql.message(), sql.constraint());
+///     }
+///     Kind::Refused => println!("{:?}, HTTP status {:?}", error.refusal(), error.status()),
+///     _ if error.outcome() == Outcome::Unknown => println!("look before you send it again: {error}"),
+///     _ if error.is_retryable() => println!("try again later: it was tried {} times", error.attempts()),
+///     _ => println!("{error}, request {:?}, statement {:?}", error.request_id(), error.statement()),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 

@@ -100,18 +100,21 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Begins with the first column.
+    #[doc(hidden)]
     #[inline]
     pub fn new(row: &'a Row) -> Fields<'a> {
         Fields { row, next: 0, rest: row.values() }
     }
 
     /// Whether there is such a column.
+    #[doc(hidden)]
     #[inline]
     pub fn has(&self, name: &str) -> bool {
         self.place(name).is_some()
     }
 
     /// The value of the column of that name.
+    #[doc(hidden)]
     #[inline]
     pub fn named<T: FromSql<'a>>(&mut self, name: &str) -> Result<T, Error> {
         match self.place(name) {
@@ -121,6 +124,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of the column at that place.
+    #[doc(hidden)]
     #[inline]
     pub fn at<T: FromSql<'a>>(&mut self, at: usize) -> Result<T, Error> {
         if at < self.next {

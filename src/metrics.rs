@@ -52,6 +52,15 @@ impl Metrics {
 }
 
 /// What an endpoint says of its own time, in microseconds; 0 where it says nothing.
+///
+/// # Examples
+/// ```
+/// # fn example(client: onetrip::Client) {
+/// use onetrip::metrics::ServerTiming;
+/// let ServerTiming { queue_us, connect_us, execute_us, .. } = client.metrics().server;
+/// println!("waited {queue_us}, logged in {connect_us}, PostgreSQL {execute_us} µs");
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerTiming {
@@ -148,6 +157,18 @@ pub trait Span: Send {
 }
 
 /// The value of an attribute.
+///
+/// # Examples
+/// ```
+/// use onetrip::metrics::Value;
+/// fn text(value: Value<'_>) -> String {
+///     match value {
+///         Value::Text(text) => text.to_owned(),
+///         Value::Integer(number) => number.to_string(),
+///     }
+/// }
+/// assert_eq!((text(Value::Text("SELECT")), text(Value::Integer(5432))), ("SELECT".into(), "5432".into()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// Text.

@@ -41,6 +41,15 @@ impl Default for Policy {
 
 impl Policy {
     /// Sets how many times a request is sent at most, the first time included.
+    ///
+    /// # Examples
+    /// ```
+    /// use onetrip::policy::Policy;
+    /// let patient = Policy::default().attempts(5).backoff_ms(100, 5_000).retry_after_limit_ms(30_000);
+    /// let config: onetrip::Config = "https://app:secret@db.example.com/shop".parse()?;
+    /// let client = onetrip::Client::new(config.policy(patient));
+    /// # Ok::<(), onetrip::Error>(())
+    /// ```
     pub fn attempts(mut self, attempts: u32) -> Policy {
         self.attempts = attempts;
         self

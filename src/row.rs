@@ -74,6 +74,18 @@ impl Row {
 
     /// As [`get`](Self::get), with an error instead of a panic.
     ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let row = client.query_one("select 7::int8 as id, null::text as name", &[]).await?;
+    /// assert_eq!((row.len(), row.is_empty(), row.columns()[0].name()), (2, false, "id"));
+    /// let name: Option<&str> = row.try_get("name")?;
+    /// // column 0 ("id") of type int8 as i32: this Rust type does not take it; …
+    /// let error = row.try_get::<_, i32>("id").unwrap_err();
+    /// let bytes: Option<&[u8]> = row.try_get_raw(0)?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Kind::Decode`] when there is no such column, when NULL meets a type that is no `Option`, or when the Rust type
     /// does not take the column's type. The text names the column and both types.
@@ -167,6 +179,17 @@ impl fmt::Debug for Row {
 }
 
 /// What finds a column: its index from 0, or its name.
+///
+/// # Examples
+/// ```
+/// use onetrip::{Error, Row, RowIndex};
+/// fn upper<I: RowIndex>(row: &Row, index: I) -> Result<String, Error> {
+///     Ok(row.try_get::<_, &str>(index)?.to_uppercase())
+/// }
+/// # fn example(row: &Row) -> Result<(), Error> {
+/// let (by_name, by_index) = (upper(row, "name")?, upper(row, 1)?);
+/// # Ok(()) }
+/// ```
 pub trait RowIndex: sealed::Sealed {
     #[doc(hidden)]
     fn find(&self, columns: &[Column]) -> Option<usize>;

@@ -25,6 +25,7 @@ use crate::{Column, Error, Row};
 /// ```no_run
 /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
 /// let mut rows = client.query_raw("select id from events where day > $1", ["2026-01-01"]).await?;
+/// assert_eq!(rows.columns().len(), 1);
 /// while let Some(row) = rows.next().await {
 ///     println!("{}", row?.get::<_, i64>("id"));
 /// }

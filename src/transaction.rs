@@ -143,6 +143,20 @@ impl<Results> Transaction<Results> {
     }
 
     /// Adds a statement that gives at most one row; with several as [`query_one`](Transaction::query_one).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: onetrip::Client) -> Result<(), onetrip::Error> {
+    /// let (user, visits) = client
+    ///     .transaction()
+    ///     .read_only(true)
+    ///     .query_opt("select name from users where id = $1", &[&7i64])
+    ///     .query("select day from visits where user_id = $1", &[&7i64])
+    ///     .commit()
+    ///     .await?;
+    /// let name: Option<&str> = user.as_ref().map(|row| row.get("name"));
+    /// # Ok(()) }
+    /// ```
     pub fn query_opt(
         self,
         sql: &str,
@@ -186,7 +200,30 @@ impl<Results> fmt::Debug for Transaction<Results> {
     }
 }
 
-/// A tuple that takes one more member. Implemented for tuples of up to eleven.
+/// A tuple that takes one more member; with [`Read`] and [`ReadOne`] it is what functions over transactions ask for.
+///
+/// # Examples
+/// ```
+/// use onetrip::transaction::{Append, Read, ReadOne};
+/// use onetrip::{Error, Transaction};
+///
+/// /// Notes who did it, in the same transaction.
+/// fn audited<Results: Append>(transaction: Transaction<Results>, who: &str) -> Transaction<Results::With<u64>> {
+///     transaction.execute("insert into audit (who) values ($1)", &[&who])
+/// }
+///
+/// /// Commits and says how long that took.
+/// async fn timed<Results: Read>(transaction: Transaction<Results>) -> Result<Results, Error> {
+///     let start = std::time::Instant::now();
+///     let results = transaction.commit().await;
+///     println!("{:?}", start.elapsed());
+///     results
+/// }
+///
+/// fn is_a_result<Result: ReadOne>() {}
+/// is_a_result::<Option<onetrip::Row>>();
+/// ```
+/// Implemented for tuples of up to eleven.
 pub trait Append: sealed::Sealed {
     /// The tuple with one more member.
     type With<Last>;

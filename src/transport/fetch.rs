@@ -26,6 +26,16 @@ extern "C" {
 
 /// The transport of JavaScript runtimes: the global `fetch`, with its body as a stream.
 ///
+/// # Examples
+/// ```
+/// # #[cfg(all(feature = "fetch", target_arch = "wasm32"))] {
+/// use onetrip::{Client, Config, transport::Fetch};
+/// # fn example(config: Config) {
+/// let client = Client::with_transport(config, Fetch::new());
+/// # }
+/// # }
+/// ```
+///
 /// A dropped request is aborted. `fetch` does not tell a connection that never came about from one that broke, so every
 /// failure is [`Sent::Perhaps`].
 #[derive(Clone, Copy, Debug, Default)]

@@ -27,6 +27,16 @@ pub use service::Service;
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The response headers that a transport hands over, where the endpoint sent them; others are of no use.
+///
+/// # Examples
+/// ```
+/// use onetrip::transport::RESPONSE_HEADERS;
+/// fn of_use(received: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+///     received.into_iter().filter(|(name, _)| RESPONSE_HEADERS.contains(name)).collect()
+/// }
+/// let received = vec![("server", "nginx".to_owned()), ("retry-after", "3".to_owned())];
+/// assert_eq!(of_use(received).len(), 1);
+/// ```
 pub const RESPONSE_HEADERS: [&str; 4] =
     ["content-type", "retry-after", "onetrip-request-id", "server-timing"];
 
@@ -89,6 +99,26 @@ pub trait Clock: Send + Sync {
 }
 
 /// The bytes of an answer as they arrive.
+///
+/// # Examples
+/// ```
+/// use onetrip::transport::{Body, BoxFuture, Failure, Sent};
+///
+/// /// An answer of which the half gets lost.
+/// struct Half(Option<&'static [u8]>);
+///
+/// impl Body for Half {
+///     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<bytes::Bytes>, Failure>> {
+///         let chunk = self.0.take();
+///         Box::pin(async move {
+///             match chunk {
+///                 Some(chunk) => Ok(Some(bytes::Bytes::from_static(chunk))),
+///                 None => Err(Failure::new(Sent::Perhaps, "the connection broke")),
+///             }
+///         })
+///     }
+/// }
+/// ```
 pub trait Body: Send {
     /// The next bytes, or `None` at the end. An end that HTTP does not confirm (a missing last chunk, a reset stream) is a
     /// [`Failure`].
@@ -96,6 +126,14 @@ pub trait Body: Send {
 }
 
 /// What to post. Cheap to clone.
+///
+/// # Examples
+/// ```
+/// fn curl(request: &onetrip::transport::Request) -> String {
+///     let names: Vec<&str> = request.headers().map(|(name, _)| name).collect();
+///     format!("curl {} with {names:?} and {} bytes", request.url(), request.body().len())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Request {
     pub(crate) head: Arc<Head>,

@@ -50,6 +50,15 @@ impl Native {
     ///
     /// # Panics
     /// When `alpn_protocols` is not empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use onetrip::{Client, Config, transport::Native};
+    /// # fn example(tls: rustls::ClientConfig) -> Result<(), onetrip::Error> {
+    /// let config: Config = "https://app:secret@db.internal/shop".parse()?;
+    /// let client = Client::with_transport(config, Native::with_tls(tls));
+    /// # Ok(()) }
+    /// ```
     pub fn with_tls(tls: ClientConfig) -> Native {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
