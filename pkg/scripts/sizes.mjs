@@ -35,12 +35,16 @@ export function checkSizes({ pkg, dist, esbuild }) {
     return readFileSync(file);
   };
   const problems = [];
+  let isNeonInDefault = false;
   try {
     const query = bundle("workerd");
+    isNeonInDefault = query.includes("neon-connection-string") || query.includes("Neon-Connection-String");
     const loop = bundle("blocks", "--external:./values.js");
     const slim = bundle("slim", "--external:./wasm/onetrip.js");
     const neon = (from) => `export { neon, neonConfig } from ${JSON.stringify(from)};`;
-    const ours = program("neon", neon(join(dist, "neon/index.js")));
+    const entry = join(dist, "neon/workerd.js");
+    const ours = program("neon", neon(entry));
+    const neonConnect = program("neon-connect", `export { connect } from ${JSON.stringify(entry)};`);
     const peer = program("peer", neon(join(pkg, "../node_modules/@neondatabase/serverless/index.mjs")));
     const rows = [
       ["WebAssembly", [wasm], { raw: budget.raw_wasm_bytes }],
@@ -48,6 +52,7 @@ export function checkSizes({ pkg, dist, esbuild }) {
       ["query path, workerd, all", [query, wasm], { gzip: budget.query_path_gzip_bytes }],
       ["slim", [slim], {}],
       ["neon() of onetrip/neon", [ours], { gzip: budget.neon_gzip_bytes }],
+      ["connect of onetrip/neon, without WebAssembly", [neonConnect], { gzip: budget.neon_connect_gzip_bytes }],
       ["neon() of @neondatabase/serverless", [peer], {}],
       ["decode loop alone", [loop], { gzip: budget.decode_loop_gzip_bytes }],
     ];
@@ -73,6 +78,7 @@ export function checkSizes({ pkg, dist, esbuild }) {
   } finally {
     rmSync(work, { recursive: true });
   }
+  if (isNeonInDefault) problems.push("the query path holds code of onetrip/neon");
   // The hash in a generated name changes with wasm-bindgen's version.
   const imports = WebAssembly.Module.imports(new WebAssembly.Module(wasm))
     .map(({ module, name }) => `${module}.${name.replace(/_[0-9a-f]{16}$/, "_*")}`)

@@ -25,7 +25,7 @@ export function parseEndpoint(
   const scheme = text.slice(0, text.indexOf(":")).toLowerCase();
   if (scheme === "postgres" || scheme === "postgresql") {
     throw new UsageError(
-      `This is a URL for PostgreSQL's own protocol over TCP. onetrip needs the HTTP URL of an onetrip endpoint: ${EXAMPLE}`,
+      `This is a URL for PostgreSQL's own protocol over TCP. onetrip needs the HTTP URL of an onetrip endpoint: ${EXAMPLE}; for Neon, PlanetScale or Xata import connect from "onetrip/neon".`,
     );
   }
   let url: URL;

@@ -1,11 +1,10 @@
-// Entry `onetrip/neon`: clients of Neon-compatible endpoints.
+// Entry `onetrip/neon` for Node, browsers and every runtime without an entry of its own.
 
-export { Client, Pool, defaults } from "./compatible.js";
-export { neonConfig, warnIfBrowser } from "./config.js";
-export type { FetchEndpointOptions, NeonConfig, WebSocketConstructor, WebSocketLike } from "./config.js";
-export { DatabaseError, NeonDbError, errorFields } from "./error.js";
-export { neon } from "./neon.js";
-export { escapeIdentifier, escapeLiteral } from "./parameters.js";
-export type * from "./public.js";
-export { NeonQueryPromise, SqlTemplate, UnsafeRawSql } from "./query.js";
-export { types } from "./types.js";
+import { loadFrom } from "../load.js";
+import { connectIn, type NeonConnect } from "./connect.js";
+
+/** Connects to a database. Opens nothing: `const sql = connect("postgresql://role:password@host.example/database")`. */
+export const connect: NeonConnect = /* @__PURE__ */ connectIn(
+  /* @__PURE__ */ loadFrom(async () => (await import("../wasm/inline.js")).bytes()),
+);
+export * from "./exports.js";

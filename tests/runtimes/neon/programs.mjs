@@ -93,10 +93,8 @@ export const PROGRAMS = {
       return neon(other.href)`select 1`.catch((error) => described(error));
     };
     return [
-      await wrong((other) => (other.password = "wrong")),
       await wrong((other) => (other.username = "nobody-of-this-name")),
       await wrong((other) => (other.pathname = "/no_such_database")),
-      await wrong((other) => (other.password = "")),
     ];
   },
   transactions: async ({ neon }, url) => {

@@ -1,5 +1,5 @@
 // The published clients of Neon's protocol against the endpoint, in Node and in a real workerd: first as they are, then
-// with `onetrip/neon` of the packed tarball under the name of `@neondatabase/serverless`.
+// with `onetrip/neon` of the packed tarball under the name of `@neondatabase/serverless`; and `connect` of `onetrip/neon`.
 //
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/neon/run.mjs
 //
@@ -13,6 +13,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { printReport, root, testUrl, withProject } from "../shared/package.mjs";
 import { withWorkerd } from "../workerd/workerd.mjs";
 import { compare } from "./alike.mjs";
+import { runConnect } from "./connect.mjs";
+import { compareProfiles } from "./profiles.mjs";
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(join(folder, "package.json"));
@@ -127,6 +129,13 @@ try {
     const modules = [await import(pathToFileURL(entry).href), await import("@neondatabase/serverless")];
     const report = await compare(...modules, { endpoint: endpoint.host, url, recorded });
     ok = printReport("onetrip/neon beside @neondatabase/serverless, all deeply equal", report) && ok;
+    ok = (await runConnect(project, endpoint.host, url)) && ok;
+    const [profile1, profile2] = ["node.js", "neon/index.js"].map(
+      (file) => pathToFileURL(join(dirname(ours), "dist", file)).href,
+    );
+    const sql = (await import(profile1)).connect(endpoint.href);
+    const neonSql = (await import(profile2)).connect(url, { endpoint: `http://${endpoint.host}/sql` });
+    ok = printReport("values of every type by both protocols, deeply equal", await compareProfiles(sql, neonSql)) && ok;
   });
 } finally {
   rmSync(work, { recursive: true });

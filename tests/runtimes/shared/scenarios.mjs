@@ -6,15 +6,17 @@
  *
  * @param files the parsed *.json files of tests/scenarios
  * @param prefix begins the names of tables; `[a-z][a-z0-9]*`, at most 16 characters, new for each run
+ * @param left scenarios that this endpoint cannot do, with the reason: `{name: reason}`
  * @returns {Promise<{passed: string[], failed: {name: string, reason: string}[], skipped: {name: string, reason: string}[]}>}
  */
-export async function runScenarios(sql, files, prefix) {
+export async function runScenarios(sql, files, prefix, left = {}) {
   const report = { passed: [], failed: [], skipped: [] };
   let number = 0;
   for (const { name, steps, cleanup = [], skip } of files.flatMap(({ scenarios }) => scenarios)) {
     const id = `${prefix}${number++}`;
-    if (skip?.javascript) {
-      report.skipped.push({ name, reason: skip.javascript });
+    const reason = skip?.javascript ?? left[name];
+    if (reason) {
+      report.skipped.push({ name, reason });
       continue;
     }
     const problems = [];
@@ -222,11 +224,16 @@ export async function runCatalogue(sql) {
   return problems;
 }
 
-/** The mistakes that a user makes against a real endpoint: each a clear error without credentials, and the next query works. */
-export async function runMistakes(connect, url, { EndpointError, SqlError, OnetripError }) {
+/**
+ * The mistakes that a user makes against a real endpoint: each a clear error without credentials, and the next query works.
+ *
+ * @param profile whose: 1 is onetrip's own, 2 that of Neon-compatible endpoints, which has fewer statuses
+ */
+export async function runMistakes(connect, url, { EndpointError, SqlError, OnetripError }, profile = 1) {
   const failed = [];
   const password = decodeURIComponent(new URL(url).password);
   const sql = connect(url);
+  const status = (own) => (profile === 1 ? own : 400);
   const mistake = async (name, run, check) => {
     let error;
     try {
@@ -250,17 +257,17 @@ export async function runMistakes(connect, url, { EndpointError, SqlError, Onetr
   await mistake(
     "a wrong password",
     () => changed((other) => (other.password = "wrong"))`select 1`,
-    (error) => error instanceof EndpointError && error.status === 401 && error.code === "invalid_credentials",
+    (error) => error instanceof EndpointError && error.status === status(401) && error.code === "invalid_credentials",
   );
   await mistake(
     "an unknown role",
     () => changed((other) => (other.username = "nobody-of-this-name"))`select 1`,
-    (error) => error instanceof EndpointError && error.status === 401,
+    (error) => error instanceof EndpointError && error.status === status(401),
   );
   await mistake(
     "an unknown database",
     () => changed((other) => (other.pathname = "/no-such-database"))`select 1`,
-    (error) => error instanceof EndpointError && error.status === 404 && error.code === "unknown_database",
+    (error) => error instanceof EndpointError && error.status === status(404) && error.code === "unknown_database",
   );
   await mistake(
     "a syntax error",
@@ -284,7 +291,7 @@ export async function runMistakes(connect, url, { EndpointError, SqlError, Onetr
   );
   await mistake(
     "a wrong URL",
-    async () => connect("postgresql://role:password@db.example/app"),
+    async () => connect(`${profile === 1 ? "postgresql" : "https"}://role:password@db.example/app`),
     (error) => error.kind === "usage",
   );
   await mistake(
