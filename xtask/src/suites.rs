@@ -39,7 +39,7 @@ const TESTS: [Suite; 8] = [
     Suite { name: "workerd", what: "the TypeScript and the Rust Worker in a real workerd", run: workerd },
     Suite {
         name: "neon",
-        what: "the published clients of Neon's protocol, in Node and in a real workerd",
+        what: "the published clients of Neon's protocol and onetrip/neon, in Node and in a real workerd",
         run: neon,
     },
     Suite { name: "browser", what: "the driver and the npm package in a headless browser", run: browser },
@@ -138,7 +138,7 @@ fn npm() -> Result<(), Failure> {
     show(command("node").arg("pkg/scripts/test.mjs"))?;
     show(command("tsc").args(["--project", "examples/worker-typescript"]))?;
     let stack = Stack::start()?;
-    for runtime in ["node", "requests", "edge-light", "others"] {
+    for runtime in ["node", "requests", "migrating", "edge-light", "others"] {
         show(command("node").arg(format!("tests/runtimes/{runtime}/run.mjs")).env(TEST_URL, stack.url()))?;
     }
     Ok(())
@@ -194,6 +194,7 @@ fn check_scenarios(workerd: &Workerd, rust: &Bundle, way: &str) -> Result<(), Fa
 }
 
 fn neon() -> Result<(), Failure> {
+    tools::build_package_if_changed()?;
     tools::neon_clients()?;
     let stack = Stack::start()?;
     show(command("node").arg("tests/runtimes/neon/run.mjs").env(TEST_URL, stack.url()))
