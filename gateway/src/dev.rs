@@ -24,6 +24,8 @@ pub struct DevOptions {
     pub write_env: Option<PathBuf>,
     /// Whether the data go when the endpoint ends. Default: false.
     pub ephemeral: bool,
+    /// A JSON Web Key Set: tokens signed with its keys are taken for the role `authenticated`. Default: none.
+    pub jwks: Option<PathBuf>,
     /// Where the endpoint listens, on loopback; 0 takes a free port. Default: 5480.
     pub port: u16,
     /// A script of plain SQL that is run when the database is new. Default: none.
@@ -34,7 +36,15 @@ pub struct DevOptions {
 
 impl Default for DevOptions {
     fn default() -> DevOptions {
-        DevOptions { data: None, write_env: None, ephemeral: false, port: 5480, sql: None, tools: None }
+        DevOptions {
+            data: None,
+            ephemeral: false,
+            jwks: None,
+            port: 5480,
+            sql: None,
+            tools: None,
+            write_env: None,
+        }
     }
 }
 
@@ -72,6 +82,8 @@ pub struct Dev {
     seed: Option<String>,
     /// The file that was told the URL.
     write_env: Option<PathBuf>,
+    /// Whether tokens are taken.
+    takes_tokens: bool,
 }
 
 impl Dev {
@@ -102,6 +114,18 @@ impl Dev {
 
         let url = format!("postgresql://127.0.0.1:{}/", postgres.port());
         let is_new = prepare(&url, &postgres).await?;
+        let tokens = match &options.jwks {
+            Some(path) => {
+                prepare_tokens(&url, &postgres).await?;
+                // Hexadecimal digits need no escaping; a path may.
+                let (path, password) = (path.display().to_string(), postgres.password());
+                format!(
+                    "[databases.{NAME}.jwt]\njwks_file = {path:?}\nroles = [\"{TOKEN_ROLE}:{password}\"]\n\
+                     claims_key = \"{password}\"\n"
+                )
+            }
+            None => String::new(),
+        };
         let seed = match (seed, options.sql) {
             (Some(sql), Some(path)) if is_new => {
                 run_seed(&url, &postgres, &sql, &path).await?;
@@ -115,11 +139,18 @@ impl Dev {
         let config = Config::from_toml(&format!(
             "listen = \"{address}\"\ndrain_timeout = \"2s\"\n\
              cors.allowed_origins = [\"http://localhost:*\", \"https://localhost:*\", \"http://127.0.0.1:*\"]\n\
-             [databases.{NAME}]\nurl = \"{url}{NAME}?sslmode=disable\"\n"
+             [databases.{NAME}]\nurl = \"{url}{NAME}?sslmode=disable\"\n{tokens}"
         ))
         .map_err(|error| DevError(error.to_string()))?;
         let server = Server::bind(config).await.map_err(|error| DevError(error.to_string()))?;
-        let dev = Dev { server, postgres, kept, seed, write_env: options.write_env };
+        let dev = Dev {
+            server,
+            postgres,
+            kept,
+            seed,
+            write_env: options.write_env,
+            takes_tokens: !tokens.is_empty(),
+        };
         if let Some(path) = &dev.write_env {
             env_file::write(path, VARIABLE, &dev.url()).map_err(DevError)?;
         }
@@ -151,6 +182,13 @@ impl fmt::Display for Dev {
                 formatter,
                 "  env     keep it in {VARIABLE}: --write-env .dev.vars (wrangler) or .env writes it there for you"
             )?,
+        }
+        if self.takes_tokens {
+            writeln!(
+                formatter,
+                "  tokens  http://{TOKEN_ROLE}@{address}/{NAME} with Authorization: Bearer …; \
+                 claims.verified() has their claims"
+            )?;
         }
         writeln!(formatter, "  psql    postgresql://{NAME}:{password}@127.0.0.1:{port}/{NAME}")?;
         writeln!(
@@ -202,6 +240,25 @@ async fn prepare(url: &str, postgres: &Postgres) -> Result<bool, DevError> {
     // Of hexadecimal digits only, so that it needs no escaping.
     made(&format!("create role {NAME} login createdb password '{}'", postgres.password())).await?;
     made(&format!("create database {NAME} owner {NAME}")).await
+}
+
+/// Makes the role that tokens stand for and what tells its policies who is asking (docs/neon.md), where they are missing.
+async fn prepare_tokens(url: &str, postgres: &Postgres) -> Result<(), DevError> {
+    let superuser = credentials(postgres.superuser(), postgres.password())?;
+    let server = target(&format!("{url}{NAME}"))?;
+    let role = format!("create role {TOKEN_ROLE} login password '{}'", postgres.password());
+    let claims = include_str!("../claims.sql").replace("'KEY'", &format!("'{}'", postgres.password()));
+    for sql in [&role, &claims] {
+        match server.script(&superuser, sql).await {
+            Ok(()) => {}
+            // The role or the schema is there already.
+            Err(ScriptError::Refused(error)) if matches!(error.code(), "42710" | "42P06") => {}
+            Err(error) => {
+                return Err(DevError(format!("the database cannot be made ready for tokens: {error}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn run_seed(url: &str, postgres: &Postgres, sql: &str, path: &Path) -> Result<(), DevError> {
@@ -290,5 +347,7 @@ fn cache_directory() -> Result<PathBuf, DevError> {
 
 /// The name of the database, in the path and on the server, and of its owner.
 const NAME: &str = "dev";
+/// The role that tokens stand for, as Neon and PostgREST call it.
+const TOKEN_ROLE: &str = "authenticated";
 /// What the examples call the URL.
 const VARIABLE: &str = "ONETRIP_URL";

@@ -54,6 +54,10 @@ enum Command {
         /// Write the driver's URL as ONETRIP_URL into this file (.dev.vars, .env) and leave its other lines as they are.
         #[arg(long, value_name = "FILE")]
         write_env: Option<PathBuf>,
+        /// A JSON Web Key Set (RFC 7517): tokens signed with its keys are taken for the role `authenticated`, and
+        /// claims.verified() gives their claims to policies of row-level security.
+        #[arg(long, value_name = "FILE")]
+        jwks: Option<PathBuf>,
         /// The directory of PostgreSQL's programs [default: onetrip in the cache directory].
         #[arg(long, value_name = "DIRECTORY")]
         tools: Option<PathBuf>,
@@ -109,10 +113,10 @@ fn main() -> ExitCode {
     };
     match Arguments::parse().command {
         Command::Serve { configuration } => runtime.block_on(serve(configuration)),
-        Command::Dev { port, data, ephemeral, sql, write_env, tools, log } => {
+        Command::Dev { port, data, ephemeral, sql, write_env, jwks, tools, log } => {
             let mut options = DevOptions::default();
             (options.port, options.data, options.ephemeral) = (port, data, ephemeral);
-            (options.sql, options.write_env, options.tools) = (sql, write_env, tools);
+            (options.sql, options.write_env, options.jwks, options.tools) = (sql, write_env, jwks, tools);
             Log::start(log, LogFormat::Text);
             runtime.block_on(dev(options))
         }

@@ -192,7 +192,7 @@ async fn a_client_cannot_give_itself_claims_where_they_are_signed() {
     const KEY: &str = "a key of these tests that is long enough";
     let issuer = Issuer::start(json!({"keys": [public_key("a")]})).await;
     let endpoint = endpoint(&format!("jwks_url = \"{}\"\nclaims_key = \"{KEY}\"", issuer.url)).await;
-    let script = include_str!("../../docs/claims.sql").replace("'KEY'", &format!("'{KEY}'"));
+    let script = include_str!("../../gateway/claims.sql").replace("'KEY'", &format!("'{KEY}'"));
     let administrator = &endpoint.administrator;
     administrator.batch_execute("drop schema if exists claims cascade").await.unwrap();
     administrator.batch_execute(&script).await.unwrap();

@@ -112,7 +112,9 @@ async fn one_command_gives_an_endpoint_with_a_database_that_is_there_again_the_n
     );
     directory.file("vars", "OTHER=1\nONETRIP_URL=http://old\n");
     let data = directory.0.join("data");
-    let args = ["--data", data.to_str().unwrap(), "--sql", "seed.sql", "--write-env", "vars"];
+    let args =
+        ["--data", data.to_str().unwrap(), "--sql", "seed.sql", "--write-env", "vars", "--jwks", "keys"];
+    directory.file("keys", r#"{"keys": [{"kty": "oct", "kid": "a", "alg": "HS256", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}"#);
     let first = Dev::start(dev(&directory.0, &args));
     let vars = std::fs::read_to_string(directory.0.join("vars")).unwrap();
     assert_eq!(vars, format!("OTHER=1\nONETRIP_URL={}\n", first.url("driver")));
@@ -138,6 +140,9 @@ async fn one_command_gives_an_endpoint_with_a_database_that_is_there_again_the_n
     assert_eq!((second.password(), second.postgres()), (password, postgres), "URLs stay good");
     let reply = ask(&second.caller(), "select name from items order by id").await;
     assert_eq!(reply.value()["rows"][1]["name"], "Plate", "{}", reply.text());
+    assert!(second.banner.contains("\n  tokens  http://authenticated@"), "{}", second.banner);
+    let reply = ask(&second.caller(), "select claims.verified() is null as nobody").await;
+    assert_eq!(reply.value()["rows"][0]["nobody"], true, "{}", reply.text());
     second.interrupt();
 }
 
