@@ -22,7 +22,7 @@ struct Suite {
     run: fn() -> Result<(), Failure>,
 }
 
-const TESTS: [Suite; 8] = [
+const TESTS: [Suite; 9] = [
     Suite { name: "rust", what: "every crate on this machine, against a real PostgreSQL", run: rust },
     Suite { name: "wire-wasm", what: "the protocol's tests again, on wasm32", run: wire_wasm },
     Suite { name: "fuzz", what: "the decoders on mutated bytes, for some seconds", run: fuzz },
@@ -35,6 +35,11 @@ const TESTS: [Suite; 8] = [
         name: "npx",
         what: "`npx onetrip dev` from a registry to a first row, and how it fails",
         run: npx,
+    },
+    Suite {
+        name: "examples",
+        what: "the READMEs' first steps and the examples, word for word",
+        run: examples,
     },
     Suite { name: "workerd", what: "the TypeScript and the Rust Worker in a real workerd", run: workerd },
     Suite {
@@ -136,7 +141,9 @@ fn fuzz() -> Result<(), Failure> {
 fn npm() -> Result<(), Failure> {
     tools::build_package()?;
     show(command("node").arg("pkg/scripts/test.mjs"))?;
-    show(command("tsc").args(["--project", "examples/worker-typescript"]))?;
+    for example in ["examples/worker-typescript", "examples/row-level-security"] {
+        show(command("tsc").args(["--project", example]))?;
+    }
     let stack = Stack::start()?;
     for runtime in ["node", "requests", "migrating", "edge-light", "others"] {
         show(command("node").arg(format!("tests/runtimes/{runtime}/run.mjs")).env(TEST_URL, stack.url()))?;
@@ -145,13 +152,44 @@ fn npm() -> Result<(), Failure> {
 }
 
 fn npx() -> Result<(), Failure> {
-    tools::build_package_if_changed()?;
-    // A debug build, which the tests of the endpoint have made already, and PostgreSQL's programs in target/tools.
-    show(cargo().args(["build", "--quiet", "--package", "onetrip-gateway", "--bin", "onetrip"]))?;
-    drop(Stack::start()?);
-    let binary = target_dir().join("debug/onetrip");
-    show(command("node").args(["pkg/scripts/endpoint.mjs", "--binary"]).arg(binary))?;
+    pack_endpoint()?;
+    drop(Stack::start()?); // Brings PostgreSQL's programs.
     show(command("node").arg("tests/runtimes/npx/run.mjs"))
+}
+
+fn examples() -> Result<(), Failure> {
+    pack_endpoint()?;
+    let stack = Stack::start()?;
+    show(command("node").arg("tests/runtimes/examples/run.mjs"))?;
+    let mut native = cargo();
+    native.args(["run", "--quiet", "--package", "onetrip", "--example", "native", "--features", "derive"]);
+    let output = native.env("ONETRIP_URL", stack.url()).output();
+    let output = output.map_err(|error| Failure::new(format!("cannot run cargo: {error}")))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    print!("$ examples/native.rs\n{printed}");
+    // Line 3 begins with the isolation level and goes on with the time.
+    let expected = [
+        "Berlin: 3769000",
+        "Köln: 1084000",
+        "\"repeatable read\" at ",
+        "5000050000",
+        "3 calls, 100004 rows, ",
+    ];
+    let mut lines = printed.lines();
+    let is_expected = expected.iter().all(|start| lines.next().is_some_and(|line| line.starts_with(start)));
+    if output.status.success() && is_expected && lines.next().is_none() {
+        return Ok(());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("examples/native.rs: {}, expected {expected:?}\n{errors}", output.status)))
+}
+
+/// Both npm packages as they would be published, the endpoint's with a debug build, which its own tests have made already.
+fn pack_endpoint() -> Result<(), Failure> {
+    tools::build_package_if_changed()?;
+    show(cargo().args(["build", "--quiet", "--package", "onetrip-gateway", "--bin", "onetrip"]))?;
+    let binary = target_dir().join("debug/onetrip");
+    show(command("node").args(["pkg/scripts/endpoint.mjs", "--binary"]).arg(binary))
 }
 
 fn workerd() -> Result<(), Failure> {

