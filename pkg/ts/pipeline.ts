@@ -3,6 +3,7 @@
 import type { Endpoint } from "./endpoint.js";
 import { EndpointError, NetworkError, OnetripError, ProtocolError, RefusedError, UsageError } from "./errors.js";
 import type { Options } from "./options.js";
+import { Passing } from "./passing.js";
 import { Failure, type Message, type Protocol, type Result } from "./protocol.js";
 import { ResponseReader } from "./response.js";
 import type { Group } from "./statement.js";
@@ -44,6 +45,10 @@ export class Pipelines implements Protocol {
     Object.assign(headers, options.headers);
     const bodies = groups.map(bodyOf);
     return { headers, body: JSON.stringify(bodies.length === 1 ? bodies[0] : { groups: bodies }) };
+  }
+
+  json(full: boolean, arrayRows: boolean): Protocol<Response> {
+    return new Passing(this, full, arrayRows);
   }
 
   read(answered: Response, bytes: Uint8Array, groups: readonly Group[]): Result[] | Promise<Result[]> {

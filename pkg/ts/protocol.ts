@@ -4,8 +4,11 @@ import type { Options } from "./options.js";
 import type { Answer } from "./response.js";
 import type { Group } from "./statement.js";
 
-/** How an endpoint is spoken to. Holds the credentials, and no state: one object serves every request. */
-export interface Protocol {
+/**
+ * How an endpoint is spoken to, and what is made of its answers to statements. Holds the credentials, and no state: one
+ * object serves every request.
+ */
+export interface Protocol<Taken = Answer> {
   /** Where requests go, without credentials: errors show it. */
   readonly url: string;
   /** Whether one request can hold several groups. */
@@ -19,12 +22,18 @@ export interface Protocol {
    */
   request(groups: readonly Group[], options: Options, timeLeftMs: number | undefined): Message;
 
+  /** Whether the body of an answer is not to be touched: `read` then gets no bytes. Without it each is read whole. */
+  leaves?(answered: Response): boolean;
+
+  /** The same protocol with answers in JSON that are handed on as they are; undefined where there is none. */
+  json?(full: boolean, arrayRows: boolean): Protocol<Response>;
+
   /**
    * Reads an answer, whatever its status, to `groups`: a result for each.
    *
    * @throws OnetripError where it is the result of all
    */
-  read(answered: Response, bytes: Uint8Array, groups: readonly Group[]): Result[] | Promise<Result[]>;
+  read(answered: Response, bytes: Uint8Array, groups: readonly Group[]): Result<Taken>[] | Promise<Result<Taken>[]>;
 }
 
 /** What is sent. */
@@ -35,7 +44,7 @@ export interface Message {
 }
 
 /** What became of a group: an answer for each statement, or why there is none. */
-export type Result = readonly Answer[] | Failure;
+export type Result<Taken = Answer> = readonly Taken[] | Failure;
 
 /** Why there is no answer: an OnetripError, as a rule, or the reason of the caller's signal. */
 export class Failure {

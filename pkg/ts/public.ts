@@ -23,6 +23,7 @@ export type {
   Json,
   Mapping,
   ObjectRow,
+  PassableQuery,
   Query,
   QueryOptions,
   RequestOptions,

@@ -30,6 +30,8 @@ export interface Sender {
     options: Options,
     mode: TransactionMode | undefined,
   ): Promise<unknown[]>;
+  /** Sends one, and gives its answer as it comes from the endpoint. */
+  response(query: LazyQuery<unknown>): Promise<Response>;
 }
 
 /** What a query holds. */
@@ -94,6 +96,15 @@ export class LazyQuery<Result> implements Query<Result> {
 
   arrays(): LazyQuery<never> {
     return this.#as(rows, true);
+  }
+
+  response(): Promise<Response> {
+    if (isSent(this as LazyQuery<unknown>))
+      throw new UsageError("The query was sent already; response() sends it itself.");
+    const response = this.#parts.sender.response(this as LazyQuery<unknown>);
+    // Whoever awaits the query, too, or puts it into a transaction, is told that it was sent.
+    this.#joined = () => response.then(() => Promise.reject(new UsageError("The query was sent by response().")));
+    return response;
   }
 
   then<A = Result, B = never>(

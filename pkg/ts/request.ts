@@ -5,14 +5,15 @@ import { OnetripError } from "./errors.js";
 import { networkError } from "./network.js";
 import type { Options } from "./options.js";
 import { Failure, type Protocol, type Result } from "./protocol.js";
+import type { Answer } from "./response.js";
 import { retryAfterMs } from "./retry.js";
 import type { Group } from "./statement.js";
 import type { Fetch } from "./types.js";
 import type { LoadWasm } from "./wasm.js";
 
 /** A database behind an endpoint, as the queries of one `connect` share it. */
-export interface Connection {
-  readonly protocol: Protocol;
+export interface Connection<Taken = Answer> {
+  readonly protocol: Protocol<Taken>;
   /** The caller's; the global one is looked up for each request. */
   readonly fetch: Fetch | undefined;
   /** For the retry policy; without it nothing is sent twice. */
@@ -20,7 +21,11 @@ export interface Connection {
 }
 
 /** Sends `groups` in one request. Never rejects: what goes wrong is the result of those that it concerns. */
-export async function request(connection: Connection, groups: readonly Group[], options: Options): Promise<Result[]> {
+export async function request<Taken>(
+  connection: Connection<Taken>,
+  groups: readonly Group[],
+  options: Options,
+): Promise<Result<Taken>[]> {
   const deadline = Deadline.of(options);
   const started = Date.now();
   let results = await attempt(connection, groups, options, deadline);
@@ -42,7 +47,7 @@ export async function request(connection: Connection, groups: readonly Group[], 
     await wait(milliseconds, deadline?.signal);
     const repeated = again.map((index) => groups[index]);
     const answers = deadline?.signal.aborted
-      ? again.map((index) => givenUp(connection, deadline, (results[index] as Failure).error))
+      ? again.map((index) => givenUp(connection.protocol, deadline, (results[index] as Failure).error))
       : await attempt(connection, repeated, options, deadline);
     results = [...results];
     again.forEach((index, position) => (results[index] = answers[position]));
@@ -51,19 +56,19 @@ export async function request(connection: Connection, groups: readonly Group[], 
   return results;
 }
 
-const isFailure = (result: Result): result is Failure => result instanceof Failure;
+const isFailure = (result: Result<unknown>): result is Failure => result instanceof Failure;
 
 /** Given up before it was sent again: what became of it is what the last attempt says. */
-function givenUp({ protocol: { url } }: Connection, deadline: Deadline, last: unknown): Failure {
+function givenUp({ url }: Protocol<unknown>, deadline: Deadline, last: unknown): Failure {
   return new Failure(deadline.error(url, last instanceof OnetripError ? last.outcome : "unknown"));
 }
 
-async function attempt(
-  { protocol, fetch: given }: Connection,
+async function attempt<Taken>(
+  { protocol, fetch: given }: Connection<Taken>,
   groups: readonly Group[],
   options: Options,
   deadline: Deadline | undefined,
-): Promise<Result[]> {
+): Promise<Result<Taken>[]> {
   try {
     if (deadline?.signal.aborted) throw deadline.error(protocol.url, "notExecuted");
     const { headers, body } = protocol.request(groups, options, deadline?.timeLeftMs());
@@ -74,7 +79,7 @@ async function attempt(
     let bytes: ArrayBuffer;
     try {
       answered = await (given ?? fetch)(protocol.url, init);
-      bytes = await answered.arrayBuffer();
+      bytes = protocol.leaves?.(answered) ? new ArrayBuffer(0) : await answered.arrayBuffer();
     } catch (cause) {
       throw deadline?.signal.aborted ? deadline.error(protocol.url, "unknown") : networkError(protocol.url, cause);
     }

@@ -1,12 +1,12 @@
 // From queries to their results: composed, sent, given out in the form that each wants, failed where they are awaited.
 
-import { OnetripError } from "./errors.js";
+import { OnetripError, UsageError } from "./errors.js";
 import type { Options } from "./options.js";
 import { Failure } from "./protocol.js";
 import { compose, partsOf, type LazyQuery, type Sender } from "./query.js";
 import { request, type Connection } from "./request.js";
 import type { Answer } from "./response.js";
-import { full } from "./results.js";
+import { full, rows } from "./results.js";
 import { SharedRequests } from "./share.js";
 import type { Group, Statement } from "./statement.js";
 import type { TransactionMode } from "./types.js";
@@ -40,6 +40,25 @@ export function senderOf(connection: Connection): Sender {
     }
   }
 
+  async function response(query: LazyQuery<unknown>): Promise<Response> {
+    try {
+      const { options, form, arrayRows } = partsOf(query).wanted;
+      if (form !== rows && form !== full)
+        throw new UsageError(
+          "response() hands on all rows, or with full() the whole result: one(), value() and the like cannot be combined with it.",
+        );
+      const protocol = connection.protocol.json?.(form === full, arrayRows);
+      if (protocol === undefined)
+        throw new UsageError("response() needs an onetrip endpoint: this kind gives no JSON to hand on.");
+      const group = { statements: [statementOf(query)], mode: undefined };
+      const [result] = await request({ ...connection, protocol }, [group], options);
+      if (result instanceof Failure) throw result.error;
+      return result[0];
+    } catch (error) {
+      throw atCaller(error);
+    }
+  }
+
   async function answersTo(group: Group, options: Options): Promise<readonly Answer[]> {
     const [result] = await (options.shareRequests && connection.protocol.manyGroups
       ? shared.add(group, options)
@@ -48,7 +67,7 @@ export function senderOf(connection: Connection): Sender {
     return result;
   }
 
-  return { one, transaction };
+  return { one, transaction, response };
 }
 
 function statementOf(query: LazyQuery<unknown>): Statement {

@@ -126,13 +126,26 @@ export interface Query<Result> extends Promise<Result> {
   readonly [Symbol.toStringTag]: "Query";
 }
 
+/** A query whose result can be handed on undecoded. */
+export interface PassableQuery<Result> extends Query<Result> {
+  /**
+   * Runs the query, and gives its result as JSON that the endpoint wrote, for a handler to return as it is: nothing is
+   * decoded, and the body streams. Of rows it is an array, of `full()` the object of PROTOCOL.md section 5. int8 and numeric
+   * are strings, timestamps PostgreSQL's text; options of mapping change nothing.
+   *
+   * Rejects like the query itself, but for an error that comes when rows are on their way already: the status is sent by
+   * then, and the body ends as no valid JSON, or with full() with a member `error`.
+   */
+  response(): Promise<Response>;
+}
+
 /**
  * A query whose result is its rows. Each method gives the same statement with a result of another form, and is to be
  * called before the query is awaited.
  */
-export interface RowQuery<Row> extends Query<Row[]> {
+export interface RowQuery<Row> extends PassableQuery<Row[]> {
   /** Everything that PostgreSQL says about the result. */
-  full(): Query<FullResult<Row>>;
+  full(): PassableQuery<FullResult<Row>>;
   /** The row; a UsageError if there is not exactly one. What the statement changed is changed even then. */
   one(): Query<Row>;
   /** The row, or null if there is none; a UsageError if there are more. */
@@ -216,12 +229,12 @@ export interface Sql extends FragmentMakers {
     text: string,
     params: readonly SqlValue[] | undefined,
     options: QueryOptions & { readonly arrayRows?: false | undefined; readonly fullResults: true },
-  ): Query<FullResult<Row>>;
+  ): PassableQuery<FullResult<Row>>;
   query<Row = ArrayRow>(
     text: string,
     params: readonly SqlValue[] | undefined,
     options: QueryOptions & { readonly arrayRows: true; readonly fullResults: true },
-  ): Query<FullResult<Row>>;
+  ): PassableQuery<FullResult<Row>>;
 
   /**
    * Sends all queries in one request and runs them in one transaction: all take effect or none. Fails with the first

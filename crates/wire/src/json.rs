@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::backend::{self, CommandTag, ErrorResponse, Field, TransactionStatus, Values, tag};
 use crate::encoder::Batch;
 use crate::frame::Frame;
-use crate::representation::{JsonOptions, Rows};
+use crate::representation::{JsonOptions, JsonResult, Rows};
 use crate::{Error, oid};
 
 /// Writes one answer as one JSON object, row by row.
@@ -77,6 +77,9 @@ impl JsonEncoder {
 
     /// Ends the answer after its last frame.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.is_bare() {
+            return self.finish_bare(out);
+        }
         if self.state != State::Between {
             // A result that an error has cut off.
             out.push(b']');
@@ -103,6 +106,23 @@ impl JsonEncoder {
         out.extend_from_slice(b"}\n");
     }
 
+    fn is_bare(&self) -> bool {
+        self.options.result == JsonResult::Rows
+    }
+
+    /// An error behind rows that are given out already makes the body no JSON, so that nobody takes them for all.
+    fn finish_bare(&mut self, out: &mut Vec<u8>) {
+        if let Some(error) = self.error.take() {
+            if self.results > 0 {
+                out.push(b'\n');
+            }
+            out.extend_from_slice(b"{\"error\":");
+            out.extend_from_slice(&error);
+            out.push(b'}');
+        }
+        out.push(b'\n');
+    }
+
     fn fail(&mut self, error: Vec<u8>) {
         self.error.get_or_insert(error);
     }
@@ -120,21 +140,26 @@ impl JsonEncoder {
         if fields.iter().any(|field| field.format != 0) {
             return Err(Error::malformed(0, "typed JSON is made of results in text format"));
         }
-        self.open(out);
-        out.extend_from_slice(b"\"fields\":[");
         self.columns.clear();
-        for (index, field) in fields.iter().enumerate() {
-            out.extend_from_slice(if index == 0 { b"{\"name\":" } else { b",{\"name\":" });
+        self.columns.extend(fields.iter().map(|field| {
             let mut key = Vec::new();
             string(&mut key, field.name.as_bytes());
-            out.extend_from_slice(&key);
-            out.extend_from_slice(b",\"type_oid\":");
-            integer(out, i64::from(field.type_oid));
-            out.push(b'}');
             key.push(b':');
-            self.columns.push(Column { key, kind: kind(field.type_oid) });
+            Column { key, kind: kind(field.type_oid) }
+        }));
+        // Bare rows begin with the first of them: before it an error can still be the whole answer.
+        if !self.is_bare() {
+            self.open(out);
+            out.extend_from_slice(b"\"fields\":[");
+            for (index, (field, column)) in fields.iter().zip(&self.columns).enumerate() {
+                out.extend_from_slice(if index == 0 { b"{\"name\":" } else { b",{\"name\":" });
+                out.extend_from_slice(column.key.strip_suffix(b":").unwrap_or_default());
+                out.extend_from_slice(b",\"type_oid\":");
+                integer(out, i64::from(field.type_oid));
+                out.push(b'}');
+            }
+            out.extend_from_slice(b"],\"rows\":[");
         }
-        out.extend_from_slice(b"],\"rows\":[");
         self.state = State::Rows { first: true };
         Ok(())
     }
@@ -150,6 +175,9 @@ impl JsonEncoder {
         }
         if self.state != (State::Rows { first: true }) {
             out.push(b',');
+        } else if self.is_bare() {
+            out.push(b'[');
+            self.results += 1;
         }
         self.state = State::Rows { first: false };
         let (open, close) = match self.options.rows {
@@ -174,6 +202,12 @@ impl JsonEncoder {
     }
 
     fn complete(&mut self, command: &str, rows: Option<u64>, out: &mut Vec<u8>) {
+        if self.is_bare() {
+            out.extend_from_slice(if self.results == 0 { b"[]" } else { b"]" });
+            self.results = 1;
+            self.statement += 1;
+            return;
+        }
         if self.state == State::Between {
             self.open(out);
             out.extend_from_slice(b"\"fields\":[],\"rows\":[");

@@ -81,6 +81,18 @@ pub enum Json {
 pub struct JsonOptions {
     /// What a row is.
     pub rows: Rows,
+    /// What stands around the rows.
+    pub result: JsonResult,
+}
+
+/// What typed JSON has beside the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JsonResult {
+    /// The fields, the command and the number of rows.
+    #[default]
+    Full,
+    /// Nothing: the answer is the array of the rows. Only for one statement.
+    Rows,
 }
 
 /// What a row of typed JSON is.
@@ -161,6 +173,8 @@ fn media_range(range: &str, default: Representation) -> Result<Option<(f32, Repr
             }
             (Representation::Json(options), "rows", "object") => options.rows = Rows::Object,
             (Representation::Json(options), "rows", "array") => options.rows = Rows::Array,
+            (Representation::Json(options), "result", "full") => options.result = JsonResult::Full,
+            (Representation::Json(options), "result", "rows") => options.result = JsonResult::Rows,
             (Representation::Json(_), "charset", "utf-8") => {}
             _ => return Err(refused()),
         }

@@ -15,7 +15,9 @@ use onetrip_wire::encoder::{Batch, Encoder};
 use onetrip_wire::frame::{self, Limits};
 use onetrip_wire::frontend::{self, Format, Parameter, Statement};
 use onetrip_wire::problem::{Code, Problem};
-use onetrip_wire::representation::{BlockOptions, JsonOptions, Representation, Rows, Strings, Timestamps};
+use onetrip_wire::representation::{
+    BlockOptions, JsonOptions, JsonResult, Representation, Rows, Strings, Timestamps,
+};
 use onetrip_wire::request::Request;
 use onetrip_wire::response::{Event, Position, ResponseReader};
 use onetrip_wire::sqlstate::{Class, class};
@@ -39,7 +41,7 @@ fn encode(representation: Representation, batch: Batch, frames: &[u8]) -> Vec<u8
 }
 
 fn json(batch: Batch, rows: Rows, frames: &[u8]) -> String {
-    let out = encode(Representation::Json(JsonOptions { rows }), batch, frames);
+    let out = encode(Representation::Json(JsonOptions { rows, ..JsonOptions::default() }), batch, frames);
     serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");
     String::from_utf8(out).unwrap()
 }
@@ -521,6 +523,44 @@ fn typed_json_is_one_object_whatever_happens() {
 }
 
 #[test]
+fn bare_rows_of_typed_json_are_an_array_or_say_that_they_are_not_all() {
+    let mut start = Vec::new();
+    frames::fields(&mut start, &[("i", oid::INT4)]);
+    let mut rows = start.clone();
+    frames::row(&mut rows, &[Some(b"1")]);
+    frames::row(&mut rows, &[None]);
+    let done = b"C\0\0\0\rSELECT 2\0".to_vec();
+    let mut error = Vec::new();
+    backend::write_error(&mut error, "22012", "division by zero", None);
+    let ready = b"Z\0\0\0\x05I".to_vec();
+    let failed = |statement| {
+        format!(
+            r#"{{"error":{{"severity":"ERROR","code":"22012","message":"division by zero","statement":{statement}}}}}"#
+        )
+    };
+    let objects = r#"[{"i":1},{"i":null}"#;
+    for (name, shape, frames, expected) in [
+        ("objects", Rows::Object, [&rows[..], &done, &ready].concat(), format!("{objects}]\n")),
+        ("arrays", Rows::Array, [&rows[..], &done, &ready].concat(), "[[1],[null]]\n".to_owned()),
+        ("none", Rows::Object, [&start[..], &done, &ready].concat(), "[]\n".to_owned()),
+        ("no fields", Rows::Object, [&done[..], &ready].concat(), "[]\n".to_owned()),
+        ("an error at once", Rows::Object, [&error[..], &ready].concat(), format!("{}\n", failed(0))),
+        ("before a row", Rows::Object, [&start[..], &error, &ready].concat(), format!("{}\n", failed(0))),
+        ("behind rows", Rows::Object, [&rows[..], &error].concat(), format!("{objects}\n{}\n", failed(0))),
+        (
+            "at commit",
+            Rows::Object,
+            [&rows[..], &done, &error].concat(),
+            format!("{objects}]\n{}\n", failed(1)),
+        ),
+    ] {
+        let options = JsonOptions { rows: shape, result: JsonResult::Rows };
+        let out = encode(Representation::Json(options), Batch::Single, &frames);
+        assert_eq!(String::from_utf8(out).unwrap(), expected, "{name}");
+    }
+}
+
+#[test]
 fn accept_chooses_by_quality_and_refuses_what_it_does_not_know() {
     let blocks = "application/vnd.onetrip.blocks";
     let default = Representation::Json(JsonOptions::default());
@@ -531,7 +571,15 @@ fn accept_chooses_by_quality_and_refuses_what_it_does_not_know() {
         ("application/vnd.onetrip.pgwire", Ok(Representation::Frames)),
         ("application/json;q=0.5, application/vnd.onetrip.blocks; strings=utf16", Ok(utf16)),
         ("Application/Vnd.Onetrip.Blocks; Strings=\"UTF16\"", Ok(utf16)),
-        ("application/json; rows=array", Ok(Representation::Json(JsonOptions { rows: Rows::Array }))),
+        (
+            "application/json; rows=array",
+            Ok(Representation::Json(JsonOptions { rows: Rows::Array, ..JsonOptions::default() })),
+        ),
+        (
+            "application/json; result=rows",
+            Ok(Representation::Json(JsonOptions { result: JsonResult::Rows, ..JsonOptions::default() })),
+        ),
+        ("application/json; result=some", Err("result=some")),
         ("text/html", Err("text/html")),
         ("", Err("asks for")),
         ("application/json;q=0", Err("asks for")),

@@ -5,7 +5,8 @@ pub(crate) mod neon;
 
 use bytes::Bytes;
 use onetrip_wire::encoder::Batch;
-use onetrip_wire::representation::{self, JsonOptions, Representation};
+use onetrip_wire::problem::Code;
+use onetrip_wire::representation::{self, JsonOptions, JsonResult, Representation};
 use onetrip_wire::request::Request;
 use onetrip_wire::{Kind, Limits};
 
@@ -84,9 +85,18 @@ impl Format {
 
     /// Reads a request body.
     pub(crate) fn decode(self, body: Bytes, representation: Representation) -> Result<Pipeline, Failure> {
-        match self {
+        let pipeline = match self {
             Format::Json => json::decode(&body, representation),
             Format::Frames => frames(body, representation),
+        }?;
+        match representation {
+            Representation::Json(options)
+                if options.result == JsonResult::Rows && pipeline.batch == Batch::Many =>
+            {
+                let detail = "result=rows is for the answer to one statement; leave it out for several";
+                Err(Failure::new(Code::NotAcceptable, detail))
+            }
+            _ => Ok(pipeline),
         }
     }
 }
@@ -144,7 +154,7 @@ mod tests {
             (b"S\0\0\0\x04", "byte 0"),
         ] {
             let failure = frames(Bytes::from_static(body), Representation::Frames).map(|_| ()).unwrap_err();
-            assert_eq!(failure.code, onetrip_wire::problem::Code::MalformedRequest);
+            assert_eq!(failure.code, Code::MalformedRequest);
             assert!(failure.detail.contains(expected), "{body:?}: {}", failure.detail);
         }
     }

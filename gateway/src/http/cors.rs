@@ -15,7 +15,7 @@ const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
 
 /// What a page may read of a response.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "onetrip-request-id, onetrip-statement, server-timing, retry-after, www-authenticate, allow",
+    "onetrip-request-id, onetrip-sqlstate, onetrip-statement, server-timing, retry-after, www-authenticate, allow",
 );
 
 /// Adds what the origin of the request may know to a response.

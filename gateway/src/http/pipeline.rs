@@ -124,9 +124,12 @@ async fn execute(
     let begun = execution::begin(caller, pipeline, config, &mut timing, &mut execute).await;
     record.timing(timing, execute);
     let (mut exchange, first) = begun?;
+    let mut sqlstate = None;
     let (answer, coded) = match first {
         Part::Last(bytes) => {
-            record.summary(exchange.summary());
+            let summary = exchange.summary();
+            sqlstate = summary.sqlstate.clone();
+            record.summary(summary);
             stream::whole(bytes, coding, &config.compression).await
         }
         Part::More(first) => {
@@ -142,6 +145,10 @@ async fn execute(
     let headers = response.headers_mut();
     let media_type = HeaderValue::from_static(pipeline.representation.media_type());
     headers.insert(header::CONTENT_TYPE, media_type);
+    // Who hands the body on without reading it sees by this that it is an error.
+    if let Some(sqlstate) = sqlstate.and_then(|code| HeaderValue::try_from(code).ok()) {
+        headers.insert("onetrip-sqlstate", sqlstate);
+    }
     stream::say_coding(coded, &config.compression, headers);
     execution::say_timing(&timing, execute, headers);
     Ok(response)

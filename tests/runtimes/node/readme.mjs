@@ -12,7 +12,7 @@ const blocks = [...readFileSync(join(root, "pkg/README.md"), "utf8").matchAll(/^
   ([, text]) => text,
 );
 const source = blocks.join("\n").replaceAll("https://role:password@endpoint.example/shop", url);
-const program = `${source}\nconsole.log(JSON.stringify({ items, cheap, cup, none, total, ids, pairs, rowCount, fields: fields.length, rows, found, order, left, count: String(count), slim: await slim\`select 1 as one\` }));\n`;
+const program = `${source}\nconsole.log(JSON.stringify({ items, cheap, cup, none, total, ids, pairs, rowCount, fields: fields.length, handed: await (await handler()).json(), rows, found, order, left, count: String(count), slim: await slim\`select 1 as one\` }));\n`;
 writeFileSync(join(project, "readme.ts"), program);
 writeFileSync(
   join(project, "tsconfig.json"),
@@ -65,6 +65,12 @@ try {
     ],
     rowCount: 2,
     fields: 0,
+    handed: [
+      { id: 1, name: "Cup" },
+      { id: 2, name: "Lamp" },
+      { id: 3, name: "Desk lamp" },
+      { id: 4, name: "Tall lamp" },
+    ],
     rows: [{ id: 1, name: "Cup" }],
     found: [3, 4],
     order: { id: "1" },

@@ -130,6 +130,67 @@ export async function runRequests(connect, url, { NetworkError, SqlError }, sqls
     same("the outcome", [error.code, error.outcome], ["P0001", "unknown"]);
   });
 
+  await check("response() hands on JSON that the endpoint wrote, small and streamed", async () => {
+    const json = async (query) => {
+      const response = await query.response();
+      same("status and type", [response.status, response.headers.get("content-type")], [200, "application/json"]);
+      return response.json();
+    };
+    const select = () => sql`select n, 'é"' || n as t, n::int8 as big, null as nothing, jsonb_build_object('a', n) as j
+      from generate_series(1, ${2}::int4) n`;
+    same("the rows", await json(select()), [
+      { n: 1, t: 'é"1', big: "1", nothing: null, j: { a: 1 } },
+      { n: 2, t: 'é"2', big: "2", nothing: null, j: { a: 2 } },
+    ]);
+    same("arrays", await json(sql`select 1, 2`.arrays()), [[1, 2]]);
+    same("no rows", await json(sql`select 1 where false`), []);
+    const full = await json(sql`select 1 as one`.full());
+    same("the full result", full, {
+      fields: [{ name: "one", type_oid: 23 }],
+      rows: [{ one: 1 }],
+      command: "SELECT",
+      row_count: 1,
+    });
+    const many = await json(sql`select n, repeat('x', 100) as t from generate_series(1, 50000) n`);
+    same("the last of many", [many.length, many[49_999].n], [50_000, 50_000]);
+  });
+
+  await check("response() rejects as the query does, and a late error leaves no valid JSON", async () => {
+    const failing = [
+      () => sql`select 1 / ${0}::int4`,
+      () => sql`selec`.full(),
+      () => sql`select 1 / (n - 1) from generate_series(0, 5) n`,
+      () => sql`select 1 / (n - 1) from generate_series(0, 5) n`.full(),
+      () => sql`insert into ${table} values (1)`,
+    ];
+    const codes = [];
+    for (const query of failing) {
+      const error = await query()
+        .response()
+        .catch((caught) => caught);
+      codes.push([error instanceof SqlError, error.code, error.statement, typeof error.requestId, error.outcome]);
+    }
+    const code = (text) => [true, text, 0, "string", "notExecuted"];
+    same("the errors", codes, ["22012", "42601", "22012", "22012", "23505"].map(code));
+    const late = () => sql`select repeat('x', 1000), 1 / (n - 1000) from generate_series(1, 2000) n`;
+    const text = await (await late().response()).text();
+    const isJson = (body) => {
+      try {
+        JSON.parse(body);
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    same("whether it is JSON", isJson(text), false);
+    same("the last line", JSON.parse(text.trim().split("\n").pop()).error.code, "22012");
+    same("the member of a full result", (await (await late().full().response()).json()).error.code, "22012");
+    const wrong = new URL(url);
+    wrong.password = "wrong";
+    const refused = await connect(wrong)`select 1`.response().catch((caught) => caught);
+    same("a wrong password", [refused.kind, refused.code], ["refused", "invalid_credentials"]);
+  });
+
   await check("the SQLSTATE constants are PostgreSQL's", async () => {
     // PL/pgSQL knows the conditions that are errors by the same names, with a few exceptions.
     const shared = sql.with({ shareRequests: true });

@@ -1,0 +1,64 @@
+// Answers that are handed on without being decoded: typed JSON from the endpoint (PROTOCOL.md section 5).
+
+import { SqlError, type OnetripError, type SqlErrorFields } from "./errors.js";
+import type { Options } from "./options.js";
+import { Failure, type Message, type Protocol, type Result } from "./protocol.js";
+import { outcomeOfFailed, type Group } from "./statement.js";
+
+/** A protocol whose answers come as JSON; everything but a result is read by `blocks`. */
+export class Passing implements Protocol<Response> {
+  readonly url: string;
+  readonly manyGroups = false;
+  readonly #blocks: Protocol;
+  readonly #accept: string;
+
+  constructor(blocks: Protocol, full: boolean, arrayRows: boolean) {
+    this.url = blocks.url;
+    this.#blocks = blocks;
+    this.#accept = `${JSON_TYPE}${full ? "" : "; result=rows"}${arrayRows ? "; rows=array" : ""}`;
+  }
+
+  request(groups: readonly Group[], options: Options, timeLeftMs: number | undefined): Message {
+    const message = this.#blocks.request(groups, options, timeLeftMs);
+    message.headers["accept"] = this.#accept;
+    return message;
+  }
+
+  leaves(answered: Response): boolean {
+    return isJson(answered) && !answered.headers.has(SQLSTATE);
+  }
+
+  async read(answered: Response, bytes: Uint8Array, groups: readonly Group[]): Promise<Result<Response>[]> {
+    if (this.leaves(answered)) return [[new Response(answered.body, { headers: { "content-type": JSON_TYPE } })]];
+    // What is no result is none of blocks either, and fails in the same way.
+    if (!isJson(answered)) return (await this.#blocks.read(answered, bytes, groups)) as Failure[];
+    const error = sqlError(new TextDecoder().decode(bytes), groups[0]);
+    const id = answered.headers.get("onetrip-request-id");
+    if (id !== null) error.requestId = id;
+    return [new Failure(error)];
+  }
+}
+
+const JSON_TYPE = "application/json";
+const SQLSTATE = "onetrip-sqlstate";
+
+function isJson({ status, headers }: Response): boolean {
+  return status === 200 && headers.get("content-type")?.split(";", 1)[0].trim() === JSON_TYPE;
+}
+
+/** The error of an answer that was too short to be under way before PostgreSQL refused the statement. */
+function sqlError(text: string, group: Group): OnetripError {
+  // Behind bare rows it is a line of its own.
+  const line = text.startsWith("[") ? text.slice(text.lastIndexOf("\n", text.length - 2) + 1) : text;
+  const { statement, ...members } = (JSON.parse(line) as { error: Record<string, string | number> }).error;
+  const fields: Record<string, string | number> = {};
+  for (const [name, value] of Object.entries(members))
+    fields[name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())] = value;
+  const outcome = fields["severity"] === "ERROR" ? outcomeOfFailed(group) : "unknown";
+  return new SqlError(
+    fields as unknown as SqlErrorFields,
+    0,
+    statement === 0 ? group.statements[0].text : undefined,
+    outcome,
+  );
+}
