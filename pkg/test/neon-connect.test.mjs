@@ -235,6 +235,10 @@ test("an answer that is none is an error that says so", async () => {
       () => new Response('{"fields":[', { headers: { "content-type": "application/json" } }),
       /cut short after 11 characters/,
     ],
+    [
+      () => new Response(Uint8Array.of(0x22, 0xff, 0x22), { headers: { "content-type": "application/json" } }),
+      /not UTF-8/,
+    ],
     [json({}), /no result of 1 statements/],
     [json(null), /no result/],
     [json({ results: [EMPTY, EMPTY] }), /no result/],

@@ -37,7 +37,7 @@ export class SqlOverHttp implements Protocol {
 
   async read(answered: Response, bytes: Uint8Array, [group]: readonly Group[]): Promise<Result[]> {
     try {
-      const text = new TextDecoder().decode(bytes);
+      const text = textOf(bytes);
       if (answered.status !== 200) throw refusal(this.url, answered, text, group);
       const type = answered.headers.get("content-type") ?? "no content type";
       if (!type.startsWith("application/json"))
@@ -52,6 +52,14 @@ export class SqlOverHttp implements Protocol {
       if (error instanceof OnetripError && id !== null) error.requestId = id;
       throw error;
     }
+  }
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new ProtocolError("The endpoint's answer is corrupt: it is not UTF-8.", 0);
   }
 }
 
