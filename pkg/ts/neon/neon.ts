@@ -92,7 +92,9 @@ async function run({ connectionString: given, options, queryData, own, transacti
   const token = await tokenOf(authToken);
   if (token) headers["Authorization"] = `Bearer ${token}`;
   if (isTransaction) {
-    const { isolationLevel, readOnly, deferrable } = { ...options, ...defined(transaction) };
+    const isolationLevel = transaction.isolationLevel ?? options.isolationLevel;
+    const readOnly = transaction.readOnly ?? options.readOnly;
+    const deferrable = transaction.deferrable ?? options.deferrable;
     if (isolationLevel !== undefined) headers["Neon-Batch-Isolation-Level"] = isolationLevel;
     if (readOnly !== undefined) headers["Neon-Batch-Read-Only"] = String(readOnly);
     if (deferrable !== undefined) headers["Neon-Batch-Deferrable"] = String(deferrable);
@@ -117,19 +119,15 @@ async function run({ connectionString: given, options, queryData, own, transacti
   if (!answered.ok) throw await refusal(answered);
 
   const answer = (await answered.json()) as Output | { results: Output[] };
-  const wanted = { arrayMode: false, fullResults: false, ...defined(options), ...defined(transaction) };
-  if (!isTransaction) return result(answer as Output, { ...wanted, ...defined(single) }, single.types);
+  const handOut = (output: Output, one: AnyOptions): unknown => {
+    const arrayMode = one.arrayMode ?? transaction.arrayMode ?? options.arrayMode ?? false;
+    const fullResults = one.fullResults ?? transaction.fullResults ?? options.fullResults ?? false;
+    return result(output, arrayMode, fullResults, one.types);
+  };
+  if (!isTransaction) return handOut(answer as Output, single);
   const { results } = answer as { results: Output[] };
   if (!Array.isArray(results)) throw new NeonDbError("Neon internal error: unexpected result format");
-  return results.map((output, index) => {
-    const one = (own as readonly AnyOptions[])[index] ?? {};
-    return result(output, { ...wanted, ...defined(one) }, one.types);
-  });
-}
-
-/** The options that are not undefined. */
-function defined(options: AnyOptions): AnyOptions {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return results.map((output, index) => handOut(output, (own as readonly AnyOptions[])[index] ?? {}));
 }
 
 function prepared(queryData: QueryData): { query: string; params: (string | null)[] } {
@@ -159,7 +157,7 @@ async function refusal(answered: Response): Promise<NeonDbError> {
 }
 
 /** The rows of a result, or the whole of it in the very object that came, with what node-postgres has there, too. */
-function result(output: Output, { arrayMode, fullResults }: AnyOptions, custom: AnyOptions["types"]): unknown {
+function result(output: Output, arrayMode: boolean, fullResults: boolean, custom: AnyOptions["types"]): unknown {
   const overrides = new TypeOverrides(custom);
   const names = output.fields.map(({ name }) => name);
   const parsers = output.fields.map(
