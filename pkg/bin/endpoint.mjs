@@ -80,7 +80,7 @@ export function packageFor({ platform, arch, isMusl }) {
   const instead =
     platform === "win32"
       ? "Use WSL, or an endpoint on another machine."
-      : "Build it (cargo build --release --package onetrip-gateway) and set ONETRIP_ENDPOINT to its path, or use an endpoint on another machine.";
+      : "Build it (cargo install onetrip-gateway) and set ONETRIP_ENDPOINT to its path, or use an endpoint on another machine.";
   if (!PLATFORMS.includes(place))
     throw new LauncherError(
       `There is no endpoint for ${place}, only for ${PLATFORMS.join(", ")}. The driver works everywhere. ${instead}`,
@@ -175,7 +175,7 @@ function npmFailure(output, name) {
 }
 
 function otherWays(name) {
-  return `Other ways to the endpoint: install ${name}@${version} beside onetrip with your package manager; or build it (cargo build --release --package onetrip-gateway) and set ONETRIP_ENDPOINT to its path.`;
+  return `Other ways to the endpoint: install ${name}@${version} beside onetrip with your package manager; or build it (cargo install onetrip-gateway) and set ONETRIP_ENDPOINT to its path.`;
 }
 
 const PROGRAM = "bin/onetrip";

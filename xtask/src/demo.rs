@@ -63,7 +63,10 @@ pub fn run(arguments: &[&str]) -> Result<(), Failure> {
     show(&mut stack, rust, "Rust Worker", "worker/src/lib.rs")?;
 
     if !keep {
-        println!("\nTo look around while it runs: cargo xtask demo --keep");
+        println!(
+            "\nTo look around while it runs: cargo xtask demo --keep\n\
+             To write a Worker of your own: README.md, the first row in two minutes"
+        );
         return Ok(());
     }
     let (role, password, database) = (stack.text("role"), stack.text("password"), stack.text("database"));
