@@ -26,6 +26,15 @@ pub(super) async fn repolled<F: Future>(future: F) -> F::Output {
 }
 
 /// Holds back a wake-up that comes during a poll.
+///
+/// No wake-up is lost. It finds one of three states:
+/// - `RESTING`: no poll is under way, and none is due. It wakes the task, whose next poll is after it.
+/// - `POLLED`: a poll is under way. Its end finds the state changed and polls again.
+/// - `WOKEN`: somebody else has found one of the former two, so that a poll is due that has not begun, for each poll begins
+///   with `POLLED`.
+///
+/// And what was written before a wake-up is seen by the poll that is due to it: a wake-up always writes the state, in the third
+/// case, too, and a poll reads the last of what was written.
 struct Latch {
     state: AtomicU8,
     task: Mutex<Waker>,
@@ -40,7 +49,7 @@ impl Latch {
     ) -> Poll<F::Output> {
         self.task.lock().unwrap_or_else(PoisonError::into_inner).clone_from(context.waker());
         for _ in 0..POLLS {
-            self.state.store(POLLED, Ordering::Release);
+            self.state.swap(POLLED, Ordering::AcqRel);
             if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
                 return Poll::Ready(output);
             }
@@ -50,7 +59,7 @@ impl Latch {
                 return Poll::Pending;
             }
         }
-        self.state.store(RESTING, Ordering::Release);
+        // The state is `WOKEN`, and stays so until the poll that this leads to.
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -62,8 +71,7 @@ impl Wake for Latch {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let polled = self.state.compare_exchange(POLLED, WOKEN, Ordering::AcqRel, Ordering::Acquire);
-        if polled == Err(RESTING) {
+        if self.state.swap(WOKEN, Ordering::AcqRel) == RESTING {
             self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
         }
     }
@@ -128,6 +136,54 @@ mod tests {
             }
         }
         assert_eq!((polls, count.0.load(Ordering::Relaxed)), (3 * POLLS, 3));
+    }
+
+    #[test]
+    fn who_wakes_from_two_threads_at_any_moment_is_polled_for_each_change() {
+        const CHANGES: usize = 100_000;
+        // Unpark before park is not forgotten, so that this executor loses no wake-up of its own.
+        struct Unpark(std::thread::Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let task = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let made = Arc::new(AtomicUsize::new(0));
+        let registered: Arc<Mutex<Option<Waker>>> = Arc::default();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let threads: Vec<_> = (0..2)
+            .map(|thread| {
+                let (made, registered, seen) = (made.clone(), registered.clone(), seen.clone());
+                std::thread::spawn(move || {
+                    for change in 0..CHANGES {
+                        made.fetch_add(1, Ordering::Relaxed);
+                        let waker = registered.lock().unwrap().clone();
+                        if let Some(waker) = waker {
+                            waker.wake();
+                        }
+                        // Now and then the poller comes to rest first.
+                        while thread == 0 && change % 50 == 0 && seen.load(Ordering::Relaxed) <= change {
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut outer = pin!(repolled(std::future::poll_fn(|context| {
+            *registered.lock().unwrap() = Some(context.waker().clone());
+            let now = made.load(Ordering::Relaxed);
+            seen.store(now, Ordering::Relaxed);
+            if now == 2 * CHANGES { Poll::Ready(()) } else { Poll::Pending }
+        })));
+        while outer.as_mut().poll(&mut Context::from_waker(&task)).is_pending() {
+            let begun = std::time::Instant::now();
+            std::thread::park_timeout(std::time::Duration::from_secs(20));
+            assert!(begun.elapsed() < std::time::Duration::from_secs(20), "a wake-up was lost");
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
