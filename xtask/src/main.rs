@@ -72,7 +72,7 @@ fn help() -> String {
   setup [what…]     only install what is missing, for everything or for:
                     {tools}
 
-Everything is installed into target/tools and node_modules, except Chromium, which comes from the system.
+Everything is installed into target/tools and node_modules, except Chromium and PgBouncer, which come from the system.
 ",
         suites = suites::names().join(", "),
         tools = tools::names().join(", "),

@@ -112,6 +112,7 @@ fn run<'a>(suites: impl Iterator<Item = &'a Suite>) -> Result<(), Failure> {
 }
 
 fn rust() -> Result<(), Failure> {
+    ensure(&[Tool::PgBouncer])?;
     show(cargo().args(["test", "--workspace", "--no-fail-fast"]).args(without(&WASM_ONLY)))
 }
 

@@ -26,15 +26,18 @@ pub enum Tool {
     WasmPack,
     /// Chromium and its driver.
     Browser,
+    /// PgBouncer, for the tests behind a pooler; they are skipped where it cannot be had.
+    PgBouncer,
 }
 
-const ALL: [(Tool, &str); 6] = [
+const ALL: [(Tool, &str); 7] = [
     (Tool::Wasm32, "wasm32"),
     (Tool::Npm, "npm"),
     (Tool::WasmBindgen, "wasm-bindgen"),
     (Tool::WorkerBuild, "worker-build"),
     (Tool::WasmPack, "wasm-pack"),
     (Tool::Browser, "browser"),
+    (Tool::PgBouncer, "pgbouncer"),
 ];
 
 /// `cargo xtask setup`: installs everything, or what is named.
@@ -79,6 +82,7 @@ pub fn ensure(tools: &[Tool]) -> Result<(), Failure> {
             Tool::WorkerBuild => cargo_tool("worker-build", WORKER_BUILD_VERSION, "worker-build", &[])?,
             Tool::WasmPack => cargo_tool("wasm-pack", WASM_PACK_VERSION, "wasm-pack", &[])?,
             Tool::Browser => browser()?,
+            Tool::PgBouncer => pgbouncer()?,
         }
     }
     Ok(())
@@ -297,15 +301,37 @@ fn browser() -> Result<(), Failure> {
     let advice = "Install Chromium (or Chrome) and its chromedriver of the same version, so that both are on the \
                   PATH (Debian: apt-get install chromium chromium-driver), or leave the suite `browser` out.";
     let step = Step { label: "installing Chromium (apt-get)", advice };
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-    if !is_root || !on_path("apt-get") {
+    if !has_apt() {
         return Err(Failure::new(format!("there is no Chromium with a chromedriver on the PATH.\n{advice}")));
     }
+    apt(&step, &["chromium", "chromium-driver"])
+}
+
+fn pgbouncer() -> Result<(), Failure> {
+    if on_path("pgbouncer") || Path::new("/usr/sbin/pgbouncer").is_file() {
+        return Ok(());
+    }
+    let advice = "Install PgBouncer (Debian: apt-get install pgbouncer): without it the tests behind a pooler are skipped.";
+    if !has_apt() {
+        println!("  There is no pgbouncer on the PATH. {advice}");
+        return Ok(());
+    }
+    apt(&Step { label: "installing PgBouncer (apt-get)", advice }, &["pgbouncer"])
+}
+
+/// Whether this is a system of Debian's kind, and we may install packages on it.
+fn has_apt() -> bool {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    is_root && on_path("apt-get")
+}
+
+fn apt(step: &Step<'_>, packages: &[&str]) -> Result<(), Failure> {
     // A package list that cannot be refreshed may still be good enough.
     let _ = Command::new("apt-get").args(["update", "-qq"]).output();
     step.run(
         Command::new("apt-get")
-            .args(["install", "--yes", "-qq", "--no-install-recommends", "chromium", "chromium-driver"])
+            .args(["install", "--yes", "-qq", "--no-install-recommends"])
+            .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
 }
