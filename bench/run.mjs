@@ -7,6 +7,7 @@
 //   gateway  whole queries through the endpoint, PostgreSQL behind it
 //   neon     profile 1 beside profile 2, and a batch against the same statements one after another
 //   pgbouncer  the endpoint against PgBouncer, with the same PostgreSQL behind both; needs Debian's packages
+//   sharing  waiting requests in one flight, at several distances from PostgreSQL
 //   rust-size  what a client adds to a Rust Worker
 //   rust-rows  bytes of an answer to Rust structs, in wasm
 //   rust-cold  first query of a fresh Rust Worker, 20 ms away
@@ -25,6 +26,7 @@ import * as neon from "./lib/neon.mjs";
 import * as pgbouncer from "./lib/pgbouncer.mjs";
 import { peerVersion, target, workerdVersion } from "./lib/host.mjs";
 import * as report from "./lib/report.mjs";
+import * as sharing from "./lib/sharing.mjs";
 import * as rows from "./lib/rows.mjs";
 import * as rowsRust from "./lib/rows-rust.mjs";
 import * as sizeRust from "./lib/size-rust.mjs";
@@ -48,6 +50,7 @@ const benchmarks = {
   "rust-cold": (options) => coldRust.measure({ ...options, log: progress }),
   gateway: (options) => gateway.measure({ ...options, log: progress }),
   neon: (options) => neon.measure({ ...options, log: progress }),
+  sharing: (options) => sharing.measure({ ...options, log: progress }),
   pgbouncer: (options) => pgbouncer.measure({ ...options, log: progress }),
 };
 
@@ -75,5 +78,7 @@ for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
   const directory = path.join(target, "bench-results");
   await mkdir(directory, { recursive: true });
   await writeFile(path.join(directory, `${name}.json`), JSON.stringify(results, null, 1));
-  console.log(`## ${name} (load of the machine ${before} before, ${load()} after)\n\n${report[name.replace(/-./, (part) => part[1].toUpperCase())](results)}\n`);
+  console.log(
+    `## ${name} (load of the machine ${before} before, ${load()} after)\n\n${report[name.replace(/-./, (part) => part[1].toUpperCase())](results)}\n`,
+  );
 }

@@ -97,7 +97,15 @@ export function neon(results) {
       figure(p50),
       figure(p99),
     ]);
-  const head = ["request", "", "connections", "µs of CPU of the endpoint, all threads", "requests a second", "p50, ms", "p99, ms"];
+  const head = [
+    "request",
+    "",
+    "connections",
+    "µs of CPU of the endpoint, all threads",
+    "requests a second",
+    "p50, ms",
+    "p99, ms",
+  ];
   const { sequential, batch } = results.find(({ kind }) => kind === "latency");
   const times = ratio(sequential.median / batch.median);
   return `median (quartiles)\n\n${table(head, lines)}\n\nWith 2 ms between endpoint and PostgreSQL: ten statements one after another ${spread(sequential)} ms, as a batch ${spread(batch)} ms: ${times}`;
@@ -154,7 +162,9 @@ export function rustSize(results) {
     entry.candidate,
     ...["raw", "gzip", "brotli"].map((name) => kilobytes(entry[name])),
     ...["Raw", "Gzip", "Brotli"].map((name) =>
-      entry === empty ? "" : `${kilobytes(entry[`added${name}`])} (${ratio(entry[`added${name}`] / onetrip[`added${name}`])})`,
+      entry === empty
+        ? ""
+        : `${kilobytes(entry[`added${name}`])} (${ratio(entry[`added${name}`] / onetrip[`added${name}`])})`,
     ),
   ]);
   return table(["KB", "raw", "gzip", "brotli", "added, raw", "added, gzip", "added, brotli"], lines);
@@ -178,4 +188,25 @@ export function rustCold(results) {
     ratio(median / onetrip.median),
   ]);
   return table(["first query", "ms, median (quartiles)", "against onetrip"], lines);
+}
+
+export function sharing(results) {
+  const ms = ({ median }) => figure(median / 1e3);
+  const lines = results.map(({ delay, depth, clients, slow, rate, p50, p99, cpu }) => {
+    const same = (entry) => entry.delay === delay && entry.clients === clients && entry.slow === slow;
+    const alone = results.find((entry) => same(entry) && entry.depth === 1);
+    const who = slow > 0 ? `${clients} + ${slow} slow` : String(clients);
+    return [
+      String(delay),
+      who,
+      String(depth),
+      spread(rate),
+      ratio(rate.median / alone.rate.median),
+      ms(p50),
+      ms(p99),
+      spread(cpu),
+    ];
+  });
+  const head = ["ms away", "clients", "in a flight", "queries a second", "of one", "p50, ms", "p99, ms", "µs of CPU"];
+  return `median (quartiles)\n\n${table(head, lines)}`;
 }

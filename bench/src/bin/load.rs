@@ -1,10 +1,11 @@
 //! A load of HTTP requests that takes little CPU itself: one thread, kept-alive connections, answers looked at and
 //! thrown away. `bench/lib/pgbouncer.mjs` calls it.
 //!
-//! `load ADDRESS DATABASE AUTHORIZATION --clients N (--seconds S | --requests R | --idle)` prints one line of JSON:
-//! requests, failures, seconds, the latencies at 50% and 99% in µs, its own CPU time in µs. Each client is a connection that
-//! sends one request after the other; its time begins before it connects. With `--idle` each sends one request and then
-//! keeps its connection until standard input ends.
+//! `load ADDRESS DATABASE AUTHORIZATION --clients N (--seconds S [--slow M] | --requests R | --idle)` prints one line of
+//! JSON: requests, failures, seconds, the latencies at 50% and 99% in µs, its own CPU time in µs. Each client is a
+//! connection that sends one request after the other; its time begins before it connects. With `--idle` each sends one
+//! request and then keeps its connection until standard input ends. Of `--slow` more clients each request takes PostgreSQL
+//! 50 ms; they are in none of the numbers.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -18,6 +19,10 @@ use tokio::task::JoinSet;
 /// The accounts that pgbench's tables have at scale 10 and whose numbers have six digits, so that all requests have one
 /// length.
 const ACCOUNTS: std::ops::Range<u64> = 100_000..1_000_000;
+
+/// What is added to the question for an account.
+const FAST: &str = "";
+const SLOW: &str = " and pg_sleep(0.05) is not null";
 
 #[derive(Clone, Copy)]
 enum Until {
@@ -47,7 +52,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
         return Err("ADDRESS DATABASE AUTHORIZATION --clients N …".into());
     };
     let begun = Instant::now();
+    let mut slow = 0_u64;
     let until = match rest {
+        ["--seconds", seconds, "--slow", clients] => {
+            slow = clients.parse()?;
+            Until::Time(begun + Duration::from_secs_f64(seconds.parse()?))
+        }
         ["--seconds", seconds] => Until::Time(begun + Duration::from_secs_f64(seconds.parse()?)),
         ["--requests", requests] => Until::Requests(requests.parse()?),
         ["--idle"] => Until::Idle,
@@ -60,7 +70,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     );
     let mut running = JoinSet::new();
     for client in 0..clients {
-        running.spawn(one(address, head.clone(), client, until));
+        running.spawn(one(address, head.clone(), client, until, FAST));
+    }
+    let mut sleeping = JoinSet::new();
+    for client in clients..clients + slow {
+        sleeping.spawn(one(address, head.clone(), client, until, SLOW));
     }
     let mut latencies = Vec::new();
     let mut failures: Vec<String> = Vec::new();
@@ -94,9 +108,9 @@ struct Client {
     connection: Option<TcpStream>,
 }
 
-async fn one(address: SocketAddr, head: String, number: u64, until: Until) -> Client {
+async fn one(address: SocketAddr, head: String, number: u64, until: Until, condition: &str) -> Client {
     let mut client = Client { took_us: Vec::new(), failure: None, connection: None };
-    if let Err(error) = requests(&mut client, address, &head, number, until).await {
+    if let Err(error) = requests(&mut client, address, &head, (number, condition), until).await {
         client.failure = Some(error.to_string());
     }
     client
@@ -106,7 +120,7 @@ async fn requests(
     client: &mut Client,
     address: SocketAddr,
     head: &str,
-    number: u64,
+    (number, condition): (u64, &str),
     until: Until,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     // A generator of one line is random enough for the numbers of accounts: Knuth's constants for 64 bits.
@@ -119,7 +133,7 @@ async fn requests(
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let account = ACCOUNTS.start + (random >> 33) % (ACCOUNTS.end - ACCOUNTS.start);
         let body = format!(
-            "{{\"sql\": \"select abalance from pgbench_accounts where aid = $1\", \"params\": [{account}]}}"
+            "{{\"sql\": \"select abalance from pgbench_accounts where aid = $1{condition}\", \"params\": [{account}]}}"
         );
         stream.write_all(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes()).await?;
         answer.clear();
