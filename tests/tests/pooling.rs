@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use onetrip_embedded_postgres::{Options, Postgres, Shutdown};
 use onetrip_tests::{CountingProxy, Database, Gateway, STARTUP, Stack, http::Response, installation};
+use onetrip_wire::frontend::{self, Format, Statement};
+use onetrip_wire::representation::FRAMES;
 use serde_json::{Value, json};
 
 /// A request with a deadline.
@@ -282,4 +284,93 @@ async fn another_client_encoding_spoils_neither_its_answer_nor_the_next_one() {
         }
         assert_eq!(value(&stack, "select 'é€' as a").await, "é€");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_would_wait_in_vain_is_refused_at_once_and_who_would_not_is_served() {
+    let stack = std::sync::Arc::new(Stack::start("pool_size = 1\npool_timeout = '1s'").await);
+    let slow = "select 1 from pg_sleep(0.1)";
+    for _ in 0..3 {
+        value(&stack, slow).await;
+    }
+    let asked: Vec<_> = (0..60)
+        .map(|_| {
+            let stack = stack.clone();
+            tokio::spawn(async move {
+                let begun = std::time::Instant::now();
+                (stack.gateway.pipeline(&json!({ "sql": slow })).await, begun.elapsed())
+            })
+        })
+        .collect();
+    let (mut served, mut refused) = (0, 0);
+    for asked in asked {
+        let (answer, taken) = asked.await.unwrap();
+        match answer.status {
+            200 => served += 1,
+            429 => {
+                refused += 1;
+                let problem = answer.json();
+                assert!(
+                    problem["detail"].as_str().unwrap().contains("would not get one in time"),
+                    "{problem}"
+                );
+                assert_eq!(
+                    (problem["code"].as_str(), problem["retryable"].as_bool()),
+                    (Some("too_many_requests"), Some(true))
+                );
+                assert!(answer.header("retry-after").parse::<u32>().unwrap() >= 1);
+                // Before anybody who waits as long as it would have to.
+                assert!(taken < Duration::from_millis(900), "{taken:?}");
+            }
+            // The estimate was a little too good.
+            status => assert_eq!(status, 503),
+        }
+    }
+    assert!(served >= 3 && refused >= 30, "{served} served, {refused} refused");
+    assert_eq!(value(&stack, "select 1").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reset_is_not_waited_for_past_a_deadline_and_does_not_cost_the_connection() {
+    let stack = std::sync::Arc::new(Stack::start("pool_size = 1").await);
+    let pid = value(&stack, "select pg_backend_pid()").await;
+    let database = stack.database.connect().await;
+    database.batch_execute("select pg_advisory_lock(12)").await.unwrap();
+    // The first group makes a table that the reset has to drop; the second one waits until it is locked.
+    let mut body = Vec::new();
+    for sql in ["create temp table held (a int4)", "select pg_advisory_xact_lock(12)"] {
+        let statement = Statement { sql, parameters: &[], result_format: Format::Text };
+        frontend::statement(&mut body, &statement).unwrap();
+        frontend::sync(&mut body);
+    }
+    let busy = tokio::spawn({
+        let stack = stack.clone();
+        async move {
+            let authorization = Gateway::basic(&stack.database.name, &stack.database.password);
+            let headers = [("authorization", authorization.as_str()), ("content-type", FRAMES)];
+            let path = format!("/v1/{}/pipeline", stack.database.name);
+            onetrip_tests::http::send(stack.gateway.address(), "POST", &path, &headers, body).await.unwrap()
+        }
+    });
+    eventually(&stack, "the connection is busy", &running(&stack, "xact_lock(12)")).await;
+    let schema = "select relnamespace::regnamespace::text from pg_class where relname = 'held'";
+    let schema: String = database.query_one(schema, &[]).await.unwrap().get(0);
+    // Only a superuser gets at the temporary tables of others.
+    let server = onetrip_tests::postgres();
+    let mut superuser = tokio_postgres::Config::new();
+    superuser.host("127.0.0.1").port(server.port()).dbname(&stack.database.name);
+    superuser.user(server.superuser()).password(server.password());
+    let (superuser, connection) = superuser.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    superuser.batch_execute(&format!("begin; lock table {schema}.held in access share mode")).await.unwrap();
+    database.batch_execute("select pg_advisory_unlock(12)").await.unwrap();
+    assert_eq!(busy.await.unwrap().status, 200);
+    for _ in 0..2 {
+        let begun = std::time::Instant::now();
+        let answer = with_deadline(&stack, "select 1", "300").await;
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (408, Some("deadline_in_queue")));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+    superuser.batch_execute("commit").await.unwrap();
+    assert_eq!(value(&stack, "select pg_backend_pid()").await, pid);
 }

@@ -37,12 +37,19 @@ async fn run(stack: &Stack, sql: &str) {
 
 /// A request in frames, answered with frames: their tags.
 async fn frames(stack: &Stack, statements: &[&str]) -> String {
+    groups(stack, &[statements]).await
+}
+
+/// The same with several groups.
+async fn groups(stack: &Stack, groups: &[&[&str]]) -> String {
     let mut body = Vec::new();
-    for sql in statements {
-        let statement = Statement { sql, parameters: &[], result_format: Format::Text };
-        frontend::statement(&mut body, &statement).unwrap();
+    for statements in groups {
+        for sql in *statements {
+            let statement = Statement { sql, parameters: &[], result_format: Format::Text };
+            frontend::statement(&mut body, &statement).unwrap();
+        }
+        frontend::sync(&mut body);
     }
-    frontend::sync(&mut body);
     let authorization = Gateway::basic(&stack.database.name, &stack.database.password);
     let headers = [("authorization", authorization.as_str()), ("content-type", FRAMES)];
     let path = format!("/v1/{}/pipeline", stack.database.name);
@@ -92,6 +99,52 @@ async fn the_answer_is_the_same_whether_a_statement_was_parsed_or_not() {
     }
     let failing = ["select 1", "select 1/0", "select 2"];
     assert_eq!(frames(&stack, &failing).await, frames(&stack, &failing).await);
+}
+
+#[tokio::test]
+async fn groups_of_one_request_use_what_is_prepared_and_are_one_flight() {
+    let stack = Stack::start("pool_size = 1").await;
+    groups(&stack, &[&["select 1"]]).await;
+    let request: &[&[&str]] =
+        &[&["select 1", "select 2"], &["select 2"], &["select 1/0", "select 3"], &["select 3"]];
+    let first = groups(&stack, request).await;
+    assert_eq!(first, "12TDC12TDCZ12TDCZ12TEZ12TDCZ".replace("12TEZ", "1EZ"), "{first}");
+    for _ in 0..3 {
+        stack.proxy.forget();
+        let again = groups(&stack, request).await;
+        // Where PostgreSQL divides, when it plans or when it executes, is its own affair.
+        assert_eq!(again.replace("12TEZ", "1EZ").replace("ZEZ", "Z1EZ"), first);
+        let flights: Vec<String> = stack.proxy.flights().into_iter().map(|flight| flight.frontend).collect();
+        assert_eq!(flights.len(), 1, "{flights:?}");
+    }
+    let right: &[&[&str]] = &[&["select 1"], &["select 2", "select 3"]];
+    for _ in 0..2 {
+        groups(&stack, right).await;
+    }
+    stack.proxy.forget();
+    groups(&stack, right).await;
+    let flights = stack.proxy.flights();
+    assert!(flights[0].frontend.starts_with("BDESBDEBDES") && flights.len() == 1, "{flights:?}");
+}
+
+#[tokio::test]
+async fn groups_that_are_outdated_together_heal_and_one_among_others_says_so_once() {
+    let stack = Stack::start("pool_size = 1").await;
+    run(&stack, "create table grouped (a int4)").await;
+    let outside = stack.database.connect().await;
+    let all = "select * from grouped";
+    for _ in 0..2 {
+        assert_eq!(groups(&stack, &[&[all], &[all], &[all]]).await, "12TCZ12TCZ12TCZ");
+    }
+    outside.batch_execute("alter table grouped add column b int4").await.unwrap();
+    assert_eq!(groups(&stack, &[&[all], &[all], &[all]]).await, "12TCZ12TCZ12TCZ");
+
+    let mixed: &[&[&str]] = &[&["insert into grouped values (1)"], &[all]];
+    assert_eq!(groups(&stack, mixed).await, "12nCZ12TDCZ");
+    outside.batch_execute("alter table grouped add column c int4").await.unwrap();
+    assert_eq!(groups(&stack, mixed).await, "12nCZEZ", "what was inserted must not be inserted again");
+    assert_eq!(groups(&stack, mixed).await, "12nCZ12TDDDCZ");
+    assert_eq!(stack.proxy.connections().len(), 1);
 }
 
 #[tokio::test]

@@ -44,6 +44,14 @@ impl Pipeline {
     pub(crate) fn settings_fit(&self) -> bool {
         self.groups == 1 && !self.script && !self.settings.before_transaction()
     }
+
+    /// Its frames, if as far as their kind goes they may share a flight with other requests: one transaction as
+    /// PostgreSQL makes it, and no settings.
+    pub(crate) fn shared_frames(&self) -> Option<&Bytes> {
+        let alone =
+            self.groups != 1 || self.script || !self.transaction.is_empty() || !self.settings.is_empty();
+        (!alone).then_some(&self.frames)
+    }
 }
 
 impl Format {

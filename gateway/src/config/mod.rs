@@ -148,6 +148,12 @@ pub struct DatabaseConfig {
     pub queue_size: u32,
     /// The most statements that are kept prepared on each connection; 0 keeps none. Default: 256, at most 10,000.
     pub statement_cache: u32,
+    /// The most requests that share one flight of a connection when more of them wait than there are connections; 1 lets
+    /// none share. Default: 8, at most 32.
+    pub requests_in_flight: u32,
+    /// What is expected to take PostgreSQL longer than this does not share a flight, and nobody goes along behind requests
+    /// that take longer all together. Default: 5 ms, 1 ms to 1 s.
+    pub short_request: Duration,
     /// Whether session state is undone behind each request. Default: true.
     pub session_reset: bool,
     /// How many logins run at once, all roles together. Default: 4, 1 to 100.
@@ -357,6 +363,9 @@ fn database(read: &mut Reader<'_>) -> Option<DatabaseConfig> {
     let min_pool_size = read.number("min_pool_size", 0, 0..=pool_size);
     let queue_size = read.number("queue_size", 1000, 1..=100_000);
     let statement_cache = read.number("statement_cache", 256, 0..=10_000);
+    let requests_in_flight = read.number("requests_in_flight", 8, 1..=32);
+    let millisecond = Duration::from_millis(1);
+    let short_request = read.duration("short_request", 5 * millisecond, millisecond..=second);
     let session_reset = read.value("session_reset", true, Value::boolean);
     let concurrent_logins = read.number("concurrent_logins", 4, 1..=100);
     let allow_trust = read.value("allow_trust", false, Value::boolean);
@@ -371,6 +380,8 @@ fn database(read: &mut Reader<'_>) -> Option<DatabaseConfig> {
         min_pool_size,
         queue_size,
         statement_cache,
+        requests_in_flight,
+        short_request,
         session_reset,
         concurrent_logins,
         allow_trust,

@@ -46,6 +46,8 @@ pub(crate) const DATABASE_KEYS: &[&str] = &[
     "min_pool_size",
     "queue_size",
     "statement_cache",
+    "requests_in_flight",
+    "short_request",
     "session_reset",
     "concurrent_logins",
     "allow_trust",

@@ -11,8 +11,8 @@ use crate::codec::Pipeline;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::failure::Failure;
-use crate::pool::{Access, Database, Deadline, Timing};
-use crate::postgres::{self, Broken, Exchange, Part};
+use crate::pool::{Access, Claim, Database, Deadline, Leased, Timing};
+use crate::postgres::{self, Broken, Exchange, Order, Part};
 
 const DEADLINE: HeaderName = HeaderName::from_static("onetrip-deadline");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -87,20 +87,22 @@ pub(super) async fn begin(
     let metrics = database.metrics();
     let mut together = pipeline.settings_fit();
     let mut attempt = 1;
-    let mut fresh = false;
+    let (mut fresh, mut again) = (false, false);
     loop {
         let waiting = metrics.waiting.one();
-        let mut lease = access.lease(*deadline, timing).await?;
+        // What had to be sent again goes alone.
+        let frames = pipeline.shared_frames().filter(|_| attempt == 1 && !fresh).cloned();
+        let mut leased = access.lease(Claim { deadline: *deadline, frames, again }, timing).await?;
         drop(waiting);
         let started = Instant::now();
-        let settings = if together {
-            pipeline.settings.frames()
-        } else {
-            let applied = within(*deadline, postgres::apply(&mut lease, &pipeline.settings, |_, _| {})).await;
+        let settings = if let (false, Leased::Own(lease)) = (together, &mut leased) {
+            let applied = within(*deadline, postgres::apply(lease, &pipeline.settings, |_, _| {})).await;
             match applied.ok_or_else(deadline_exceeded)? {
                 Ok(Ok(())) => {}
                 Ok(Err(refused)) => {
-                    tokio::spawn(postgres::restore(lease));
+                    if let Leased::Own(lease) = leased {
+                        tokio::spawn(postgres::restore(lease));
+                    }
                     let failure = Failure::new(Code::MalformedRequest, refused.message().to_owned());
                     return Err(failure.sqlstate(Some(refused.code().to_owned())));
                 }
@@ -111,8 +113,15 @@ pub(super) async fn begin(
                 Err(broken) => return Err(broken.into()),
             }
             Bytes::new()
+        } else {
+            pipeline.settings.frames()
         };
-        let mut exchange = Exchange::new(lease, pipeline, &settings, &config.limits, metrics.clone(), fresh);
+        let order = Order { pipeline, settings: &settings, limits: &config.limits, metrics: metrics.clone() };
+        let along = matches!(leased, Leased::Along(_));
+        let mut exchange = match leased {
+            Leased::Own(lease) => Exchange::new(lease, order, fresh),
+            Leased::Along(ride) => Exchange::along(ride, order),
+        };
         let first = within(*deadline, exchange.next()).await;
         *execute = started.elapsed();
         match first.ok_or_else(deadline_exceeded)? {
@@ -123,7 +132,12 @@ pub(super) async fn begin(
                 together = false;
             }
             Ok(part) => return Ok((exchange, part)),
-            Err(Broken::Unsent { .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(Broken::Unsent { .. }) if attempt < ATTEMPTS => {
+                attempt += 1;
+                // It has waited for its turn already.
+                again = along;
+                metrics.shared_in_vain.add(u64::from(along));
+            }
             Err(Broken::Outdated) if !fresh => fresh = true,
             Err(broken) => return Err(broken.into()),
         }

@@ -158,7 +158,7 @@ async fn execute(
 async fn send_rest(exchange: &mut Exchange, outlet: &mut Outlet) -> Result<(), &'static str> {
     loop {
         let (bytes, last) = outlet.receive(exchange).await?;
-        outlet.send(bytes, last).await?;
+        outlet.send(bytes, last, exchange.is_waited_for()).await?;
         if last {
             return Ok(());
         }

@@ -353,13 +353,13 @@ async fn send_rest(
         let needed = writer.push(frames).map_err(|_| UNREADABLE)?;
         writer.settle(needed).await.map_err(|_| UNREADABLE)?;
         if let Some(error) = writer.encoder.error().map(SqlError::json) {
-            outlet.send(error.into(), false).await?;
+            outlet.send(error.into(), false, false).await?;
             return Err("PostgreSQL reported an error after the start");
         }
         if last {
             writer.encoder.finish();
         }
-        outlet.send(writer.encoder.take(), last).await?;
+        outlet.send(writer.encoder.take(), last, exchange.is_waited_for()).await?;
         if last {
             return Ok(());
         }

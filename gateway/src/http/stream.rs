@@ -16,6 +16,10 @@ use crate::postgres::{Broken, Exchange, Part};
 /// Parts of an answer that wait for the client: with the one in work about 256 KiB.
 const PARTS_WAITING: usize = 3;
 
+/// How long a client may take nothing while other requests wait behind its answer on the same connection. That takes an
+/// answer that is far larger than any before it of the same statements.
+const HURRY: Duration = Duration::from_secs(5);
+
 const GONE: &str = "the client went away";
 
 /// Why an answer is cut when what PostgreSQL sends is no answer.
@@ -60,13 +64,17 @@ impl Outlet {
         }
     }
 
-    /// Gives a part to the client.
-    pub(super) async fn send(&mut self, bytes: Bytes, last: bool) -> Result<(), &'static str> {
+    /// Gives a part to the client. `hurry` says that other requests wait for the end of this answer.
+    pub(super) async fn send(&mut self, bytes: Bytes, last: bool, hurry: bool) -> Result<(), &'static str> {
         let bytes = compressed(bytes, self.compressor.as_mut(), last).await;
         let piece = if last { Piece::Last(bytes) } else { Piece::More(bytes) };
-        match tokio::time::timeout(self.send_timeout, self.sender.send(piece)).await {
+        let timeout = if hurry { self.send_timeout.min(HURRY) } else { self.send_timeout };
+        match tokio::time::timeout(timeout, self.sender.send(piece)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(GONE),
+            Err(_) if hurry => {
+                Err("the client took nothing while other requests waited for the end of the answer")
+            }
             Err(_) => Err("the client took nothing for longer than limits.send_timeout"),
         }
     }

@@ -115,6 +115,9 @@ pub(crate) struct DatabaseMetrics {
     pub(crate) connect: Histogram,
     /// From sending a pipeline to the first part of its answer.
     pub(crate) execute: Histogram,
+    /// Requests that were sent in the flight of another one, and those of them that had to be sent again.
+    pub(crate) shared: Counter,
+    pub(crate) shared_in_vain: Counter,
     /// Logins that failed.
     pub(crate) failed_logins: Counter,
     /// Requests that wait for a connection, or log in for one.
@@ -170,7 +173,7 @@ pub(crate) fn databases(
     nameless: &Refusals,
     all: &[(&str, &DatabaseMetrics, Occupancy)],
 ) {
-    let counters: [Family<Of<Counter>>; 10] = [
+    let counters: [Family<Of<Counter>>; 12] = [
         ("onetrip_requests_answered_total", "Requests that PostgreSQL has answered, in whole.", |of| {
             &of.answered
         }),
@@ -195,6 +198,16 @@ pub(crate) fn databases(
             "onetrip_statements_outdated_total",
             "Prepared statements that did not fit the database any longer.",
             |of| &of.statements_outdated,
+        ),
+        (
+            "onetrip_shared_total",
+            "Requests that were sent to PostgreSQL behind another one, in the same flight on the same connection.",
+            |of| &of.shared,
+        ),
+        (
+            "onetrip_shared_in_vain_total",
+            "Of these, the ones that PostgreSQL did not begin with, so that they were sent again.",
+            |of| &of.shared_in_vain,
         ),
         ("onetrip_cancelled_total", "Requests that were cancelled in PostgreSQL.", |of| &of.cancelled),
     ];

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::admission::{self, Deadline};
 use super::lease::Lease;
+use super::queue::{Claim, Leased};
 use super::reach::Reach;
 use super::role_pool::RolePool;
 use super::verifier::VerifierKey;
@@ -70,9 +71,10 @@ pub(crate) struct Access<'a> {
 }
 
 impl Access<'_> {
-    /// A connection that is logged in as the role, its session as after a login.
-    pub(crate) async fn lease(&self, deadline: Deadline, timing: &mut Timing) -> Result<Lease, Failure> {
-        self.pool.lease(self.credentials, deadline, timing).await
+    /// A connection that is logged in as the role, its session as after a login, or a place in the flight of another
+    /// request of the role.
+    pub(crate) async fn lease(&self, claim: Claim, timing: &mut Timing) -> Result<Leased, Failure> {
+        self.pool.lease(self.credentials, claim, timing).await
     }
 }
 
@@ -184,7 +186,11 @@ impl Database {
         timing: &mut Timing,
     ) -> Result<Lease, Failure> {
         let access = self.authenticate(credentials, Deadline::default(), timing).await?;
-        Ok(access.lease(Deadline::default(), timing).await?.for_a_session())
+        let claim = Claim { deadline: Deadline::default(), frames: None, again: false };
+        match access.lease(claim, timing).await? {
+            Leased::Own(lease) => Ok(lease.for_a_session()),
+            Leased::Along(_) => Err(Failure::new(Code::Internal, "a session was sent along with a request")),
+        }
     }
 
     /// Closes connections that nobody needs.

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
+use super::queue::Passenger;
 use super::role_pool::RolePool;
 use crate::metrics::DatabaseMetrics;
 use crate::postgres::{BackendKey, Connection, Target};
@@ -44,6 +47,10 @@ impl Lease {
         self.connection.as_mut().expect("a lease has its connection until it ends")
     }
 
+    pub(crate) fn metrics(&self) -> &Arc<DatabaseMetrics> {
+        self.pool.metrics()
+    }
+
     pub(crate) fn target(&self) -> &Arc<Target> {
         self.pool.target()
     }
@@ -58,6 +65,18 @@ impl Lease {
         if let Some((target, key)) = self.canceller() {
             target.cancel(key).await;
         }
+    }
+
+    /// Takes requests from the queue of the pool that `fits` lets go along in the next flight of the connection.
+    pub(crate) fn passengers(&mut self, mut fits: impl FnMut(&Connection, &Bytes) -> bool) -> Vec<Passenger> {
+        let Some(connection) = &self.connection else { return Vec::new() };
+        self.pool.passengers(|frames| fits(connection, frames))
+    }
+
+    /// The next request of the flight has it now.
+    pub(crate) fn passed_on(&mut self) {
+        self.pool.observe_hold(self.since.elapsed());
+        self.since = Instant::now();
     }
 
     pub(super) fn for_a_session(mut self) -> Lease {
@@ -86,10 +105,35 @@ impl Lease {
         }
     }
 
-    /// Whether the session is as after a login; waits for PostgreSQL to say so, but not for long.
-    pub(super) async fn settle(&mut self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.connection().settle()).await.unwrap_or(false)
+    /// Waits until the session is as after a login, but not longer than until then, and not longer than a reset may take.
+    pub(super) async fn settle(mut self, until: Option<Instant>) -> Settled {
+        // What has arrived in the meantime takes a moment to be read.
+        let over = (self.connection().rested() + SETTLING).max(Instant::now() + Duration::from_secs(1));
+        let limit = until.map_or(over, |until| until.min(over));
+        match tokio::time::timeout_at(limit.into(), self.connection().settle()).await {
+            Ok(true) => Settled::Clean(self),
+            Ok(false) => Settled::Lost,
+            // The reset has time left, but not the request. Whoever is next goes on waiting for it.
+            Err(_) if limit < over => {
+                self.put_back();
+                Settled::TooLate
+            }
+            Err(_) => Settled::Lost,
+        }
     }
+}
+
+/// How long the reset behind a request may take before its connection is closed.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// What has come of waiting for a reset.
+pub(super) enum Settled {
+    /// The session is as after a login.
+    Clean(Lease),
+    /// The connection is closed.
+    Lost,
+    /// It was put back before the reset had ended.
+    TooLate,
 }
 
 impl Drop for Lease {

@@ -11,6 +11,7 @@
 mod admission;
 mod database;
 mod lease;
+mod queue;
 mod reach;
 mod role_pool;
 mod verifier;
@@ -18,4 +19,5 @@ mod verifier;
 pub(crate) use admission::Deadline;
 pub(crate) use database::{Access, Database, Timing};
 pub(crate) use lease::Lease;
+pub(crate) use queue::{Claim, Leased, Passenger};
 pub(crate) use verifier::VerifierKey;

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use onetrip_wire::problem::Code;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::admission::{self, Deadline, HoldTime, Until};
+use super::admission::{self, HoldTime, Until};
 use super::database::{Context, Timing};
-use super::lease::Lease;
+use super::lease::{Lease, Settled};
+use super::queue::{Claim, Leased, Passenger, Place, Waiting};
 use super::verifier::Proof;
 use crate::credentials::Credentials;
 use crate::failure::Failure;
@@ -46,18 +48,6 @@ struct Idle {
     connection: Box<Connection>,
     since: Instant,
 }
-
-struct Waiting {
-    ticket: u64,
-    credentials: Arc<Credentials>,
-    hand: oneshot::Sender<Handed>,
-}
-
-/// A connection, and how long it took to open it for this request.
-type Handed = Result<(Lease, Duration), Failure>;
-
-/// How long a request waits for the reset behind the one before. As a rule that has come long ago.
-const SETTLING: Duration = Duration::from_secs(10);
 
 /// How long after a failure no other connection is opened while there are some.
 const OPENING_PAUSE: Duration = Duration::from_millis(500);
@@ -99,43 +89,46 @@ impl RolePool {
         state.idle.clear();
     }
 
-    /// A connection whose session is as after a login.
+    /// A connection whose session is as after a login, or a place in the flight of another request.
     pub(super) async fn lease(
         self: &Arc<Self>,
         credentials: &Credentials,
-        deadline: Deadline,
+        claim: Claim,
         timing: &mut Timing,
-    ) -> Result<Lease, Failure> {
-        if let Some(lease) = self.idle().await {
-            return Ok(lease);
-        }
+    ) -> Result<Leased, Failure> {
+        let Claim { deadline, frames, mut again } = claim;
         let begun = Instant::now();
         let config = &self.context.config;
         let until = deadline.within(begun, config.pool_timeout);
+        if let Some(lease) = self.idle(until).await {
+            return Ok(Leased::Own(lease));
+        }
         // For whom a connection is being opened.
         let until_open = deadline.within(begun, config.pool_timeout + config.connect_timeout);
-        let mut again = false;
         let mut connecting = Duration::ZERO;
         let result = loop {
-            let handed = match self.queue(credentials, until, again) {
+            let handed = match self.queue(credentials, until, frames.clone(), again) {
                 Err(failure) => break Err(failure),
-                Ok(Queued::Idle(connection)) => Ok((Lease::new(connection, self.clone()), Duration::ZERO)),
+                Ok(Queued::Idle(connection)) => {
+                    Ok((Leased::Own(Lease::new(connection, self.clone())), Duration::ZERO))
+                }
                 Ok(Queued::Place(place)) => {
-                    let until = if place.opening { until_open } else { until };
+                    let until = if place.is_opening() { until_open } else { until };
                     place.wait(until).await
                 }
             };
-            let (mut lease, connect) = match handed {
-                Ok((lease, connect)) => (lease.handed_over(), connect),
+            let (lease, connect) = match handed {
+                Ok((Leased::Own(lease), connect)) => (lease.handed_over(), connect),
+                Ok((along, _)) => break Ok(along),
                 Err(failure) => break Err(failure),
             };
             connecting += connect;
-            if lease.settle(SETTLING).await {
-                break Ok(lease);
+            match lease.settle(Some(until.instant.into_std())).await {
+                Settled::Clean(lease) => break Ok(Leased::Own(lease)),
+                Settled::TooLate => break Err(self.too_late(until)),
+                // A server that went away, or a session that could not be reset. Its place in the queue was well deserved.
+                Settled::Lost => again = true,
             }
-            // A server that went away, or a session that could not be reset. Its place in the queue was well deserved.
-            drop(lease);
-            again = true;
         };
         timing.connect += connecting;
         timing.queue += begun.elapsed().saturating_sub(connecting);
@@ -144,7 +137,7 @@ impl RolePool {
 
     /// The idle connection used last whose session is known to be clean; those that have lost their server or are too
     /// old are closed on the way.
-    async fn idle(self: &Arc<Self>) -> Option<Lease> {
+    async fn idle(self: &Arc<Self>, until: Until) -> Option<Lease> {
         let mut unsettled: Option<Lease> = None;
         let found = loop {
             let Some(connection) = self.pop_idle() else { break unsettled.take() };
@@ -167,7 +160,13 @@ impl RolePool {
             lease.put_back();
         }
         let mut found = found?;
-        (found.connection().is_settled() || found.settle(SETTLING).await).then_some(found)
+        if found.connection().is_settled() {
+            return Some(found);
+        }
+        match found.settle(Some(until.instant.into_std())).await {
+            Settled::Clean(lease) => Some(lease),
+            Settled::Lost | Settled::TooLate => None,
+        }
     }
 
     fn pop_idle(&self) -> Option<Box<Connection>> {
@@ -183,6 +182,7 @@ impl RolePool {
         self: &Arc<Self>,
         credentials: &Credentials,
         until: Until,
+        frames: Option<Bytes>,
         first: bool,
     ) -> Result<Queued, Failure> {
         let mut state = self.state();
@@ -202,7 +202,7 @@ impl RolePool {
         let (hand, receiver) = oneshot::channel();
         let ticket = state.tickets;
         state.tickets += 1;
-        let waiting = Waiting { ticket, credentials: Arc::new(credentials.clone()), hand };
+        let waiting = Waiting { ticket, credentials: Arc::new(credentials.clone()), frames, hand };
         if first {
             state.waiting.push_front(waiting);
         } else {
@@ -210,7 +210,29 @@ impl RolePool {
         }
         self.open_more(&mut state);
         let opening = first || state.opening >= state.waiting.len();
-        Ok(Queued::Place(Place { pool: self.clone(), ticket, opening, receiver: Some(receiver) }))
+        Ok(Queued::Place(Place::new(self.clone(), ticket, opening, receiver)))
+    }
+
+    /// Takes a request out of the queue that waits no longer.
+    pub(super) fn leave_queue(&self, ticket: u64) {
+        self.state().waiting.retain(|waiting| waiting.ticket != ticket);
+    }
+
+    /// The refusal of a request that has waited until then for a connection.
+    pub(super) fn too_late(&self, until: Until) -> Failure {
+        let config = &self.context.config;
+        if until.is_deadline {
+            return admission::expired();
+        }
+        Failure::new(
+            Code::PoolTimeout,
+            format!(
+                "all {} connections of this role were in use for {:?}; try again later, or let the operator raise \
+                 pool_size or pool_timeout",
+                config.pool_size, config.pool_timeout
+            ),
+        )
+        .retry_after(1)
     }
 
     /// Opens connections where requests wait and there is room.
@@ -279,12 +301,43 @@ impl RolePool {
     fn hand_out(self: &Arc<Self>, mut lease: Lease, connect: Duration) {
         loop {
             let Some(waiting) = self.state().waiting.pop_front() else { break lease.put_back() };
-            match waiting.hand.send(Ok((lease, connect))) {
-                Ok(()) => return,
-                Err(Ok((back, _))) => lease = back,
-                Err(Err(_)) => return,
+            match waiting.hand.send(Ok((Leased::Own(lease), connect))) {
+                Err(Ok((Leased::Own(back), _))) => lease = back,
+                _ => return,
             }
         }
+    }
+
+    /// Takes requests from the front of the queue for which `fits` is true: as many as there are more waiting than
+    /// connections, for each of these, and no more than may share a flight.
+    pub(super) fn passengers(&self, mut fits: impl FnMut(&Bytes) -> bool) -> Vec<Passenger> {
+        let mut state = self.state();
+        let most = usize::try_from(self.context.config.requests_in_flight).unwrap_or(1).saturating_sub(1);
+        let most = most.min(state.waiting.len() / state.open.max(1));
+        let mut passengers = Vec::new();
+        // Soon there is another connection for who waits.
+        if most == 0 || state.opening > 0 {
+            return passengers;
+        }
+        let (mut place, mut looked_at) = (0, 0);
+        while passengers.len() < most && looked_at < most * 2 {
+            let Some(waiting) = state.waiting.get(place) else { break };
+            looked_at += 1;
+            let frames = waiting.frames.clone().filter(|frames| !waiting.hand.is_closed() && fits(frames));
+            match frames {
+                None => place += 1,
+                Some(frames) => {
+                    let waiting = state.waiting.remove(place);
+                    passengers.extend(waiting.map(|waiting| Passenger::new(frames, waiting.hand)));
+                }
+            }
+        }
+        passengers
+    }
+
+    /// Learns for how long a request held a connection.
+    pub(super) fn observe_hold(&self, held: Duration) {
+        self.state().hold.observe(held);
     }
 
     /// Takes a connection that was opened for a proof of a password, if there is room.
@@ -356,9 +409,9 @@ impl RolePool {
             self.closed();
         }
         for connection in unsettled {
-            let mut lease = Lease::new(connection, self.clone());
+            let lease = Lease::new(connection, self.clone());
             tokio::spawn(async move {
-                if lease.settle(SETTLING).await {
+                if let Settled::Clean(lease) = lease.settle(None).await {
                     lease.put_back();
                 }
             });
@@ -369,62 +422,4 @@ impl RolePool {
 enum Queued {
     Idle(Box<Connection>),
     Place(Place),
-}
-
-/// A place in the queue. Dropping it leaves the queue.
-struct Place {
-    pool: Arc<RolePool>,
-    ticket: u64,
-    /// Whether a connection is being opened for this one.
-    opening: bool,
-    receiver: Option<oneshot::Receiver<Handed>>,
-}
-
-impl Place {
-    async fn wait(mut self, until: Until) -> Handed {
-        let Some(receiver) = &mut self.receiver else { return Err(gone()) };
-        match timeout_at(until.instant, receiver).await {
-            Ok(handed) => {
-                self.receiver = None;
-                handed.unwrap_or_else(|_| Err(gone()))
-            }
-            Err(_) => self.leave().unwrap_or_else(|| Err(self.too_late(until))),
-        }
-    }
-
-    /// Leaves the queue; what was handed over at the last moment.
-    fn leave(&mut self) -> Option<Handed> {
-        let mut receiver = self.receiver.take()?;
-        self.pool.state().waiting.retain(|waiting| waiting.ticket != self.ticket);
-        receiver.close();
-        receiver.try_recv().ok()
-    }
-
-    fn too_late(&self, until: Until) -> Failure {
-        let context = &self.pool.context;
-        if until.is_deadline {
-            return admission::expired();
-        }
-        Failure::new(
-            Code::PoolTimeout,
-            format!(
-                "all {} connections of this role were in use for {:?}; try again later, or let the operator raise \
-                 pool_size or pool_timeout",
-                context.config.pool_size, context.config.pool_timeout
-            ),
-        )
-        .retry_after(1)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(Ok((lease, _))) = self.leave() {
-            lease.put_back();
-        }
-    }
-}
-
-fn gone() -> Failure {
-    Failure::new(Code::Internal, "the queue for connections has lost a request")
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
@@ -29,13 +29,20 @@ pub(crate) struct Connection {
     // Bytes may sit in the TLS layer until a flush.
     flushed: bool,
     read_bytes: usize,
-    key: Option<BackendKey>,
+    pub(super) key: Option<BackendKey>,
     parameters: Vec<(String, String)>,
     opened: Instant,
+    rested: Instant,
     pub(super) traits: Arc<Traits>,
     pub(super) statements: Statements,
     /// Whether the parts of the light reset are prepared.
     pub(super) reset_is_prepared: bool,
+    /// Whether the reset that is under way asks which process serves the connection.
+    pub(super) asks_identity: bool,
+    /// Whether it is known to be the one whose key the login brought, so that no pooler changes it.
+    pub(super) is_direct: bool,
+    /// The least time that an answer took from the sending of its flight: about what the way takes.
+    pub(super) fastest: Option<Duration>,
     /// Answers that nobody has read yet.
     pub(super) owed: Owed,
 }
@@ -52,6 +59,9 @@ impl Connection {
             statements: Statements::new(traits.statements()),
             traits,
             reset_is_prepared: false,
+            asks_identity: false,
+            is_direct: false,
+            fastest: None,
             owed: Owed::default(),
             stream,
             incoming,
@@ -62,6 +72,7 @@ impl Connection {
             key,
             parameters,
             opened: Instant::now(),
+            rested: Instant::now(),
         }
     }
 
@@ -173,8 +184,14 @@ impl Connection {
         self.sent
     }
 
-    /// Gives room back that a large answer took.
+    /// Since when nobody uses it.
+    pub(crate) fn rested(&self) -> Instant {
+        self.rested
+    }
+
+    /// Takes note that nobody uses it any longer, and gives room back that a large answer took.
     pub(crate) fn rest(&mut self) {
+        self.rested = Instant::now();
         self.read_bytes = *READ_BYTES.start();
         if self.incoming.is_empty() && self.incoming.capacity() > self.read_bytes {
             self.incoming = BytesMut::new();

@@ -1,5 +1,5 @@
 //! What is written to PostgreSQL for one request: the client's frames, with statements that are prepared already left
-//! out, and the reset of the session behind them.
+//! out.
 
 use std::ops::Range;
 
@@ -8,15 +8,15 @@ use onetrip_wire::Limits;
 use onetrip_wire::frame::{self, HEADER_LEN};
 
 use super::Connection;
-use super::reset::{self, Reset};
 use crate::codec::Pipeline;
 
-/// One flight, and what its answer will look like.
-pub(super) struct Flight {
-    pub(super) bytes: Vec<u8>,
+/// A request as it was written for one connection.
+#[derive(Default)]
+pub(super) struct Written {
     /// How each statement was sent, where statements are kept; else empty.
     pub(super) statements: Vec<Sent>,
-    pub(super) reset: Reset,
+    /// How many statements had been written at the end of each group.
+    pub(super) group_ends: Vec<usize>,
 }
 
 /// How a statement was sent.
@@ -29,56 +29,74 @@ pub(super) enum Sent {
     Prepared { key: Range<usize> },
 }
 
-impl Flight {
-    /// Writes `pipeline` for `connection`; `frames` are its own, behind those that the endpoint puts first. With `fresh` every statement is parsed anew.
-    ///
-    /// Statements are kept only for requests of one group: if one turns out to be outdated, its group is sent again, and
-    /// a group must not be executed behind those that came after it.
+impl Sent {
+    /// Where in the client's frames the key of a statement that is kept lies.
+    pub(super) fn key(&self) -> Option<Range<usize>> {
+        match self {
+            Sent::Unnamed => None,
+            Sent::Parsed { key, .. } | Sent::Prepared { key } => Some(key.clone()),
+        }
+    }
+}
+
+impl Written {
+    /// Writes `pipeline` for `connection`, without a reset; `frames` are its own, behind those that the endpoint puts
+    /// first. With `fresh` every statement is parsed anew.
     pub(super) fn new(
         connection: &mut Connection,
         pipeline: &Pipeline,
         frames: &Bytes,
         fresh: bool,
-    ) -> Flight {
-        let keeps = connection.statements.takes(&[]) && pipeline.groups == 1 && !pipeline.script;
-        let mut flight = Flight {
-            bytes: Vec::with_capacity(frames.len() + reset::ROOM_BYTES),
-            statements: Vec::new(),
-            reset: Reset::None,
-        };
-        if keeps {
-            flight.rewrite(connection, frames, fresh);
+        out: &mut Vec<u8>,
+    ) -> Written {
+        let mut written = Written::default();
+        if connection.statements.takes(&[]) && !pipeline.script {
+            written.rewrite(connection, frames, fresh, out);
         } else {
-            flight.bytes.extend_from_slice(frames);
+            out.extend_from_slice(frames);
         }
-        let parsed = flight.statements.iter().any(|sent| !matches!(sent, Sent::Prepared { .. }));
-        let names_may_be_left = pipeline.script || (parsed && keeps);
-        flight.reset = reset::append(connection, pipeline.script, names_may_be_left, &mut flight.bytes);
-        flight
+        written
     }
 
-    fn rewrite(&mut self, connection: &mut Connection, frames: &Bytes, fresh: bool) {
-        // The frames are the codec's: of the right kinds, in the right order, whole.
-        let limits = Limits::default().frame_bytes(usize::MAX);
-        let mut at = 0;
+    /// Writes a request all of whose statements are prepared.
+    pub(super) fn prepared(connection: &mut Connection, frames: &Bytes, out: &mut Vec<u8>) -> Written {
+        let mut written = Written::default();
+        written.rewrite(connection, frames, false, out);
+        written
+    }
+
+    /// Whether a statement is parsed whose answer may tell that names were prepared by SQL.
+    pub(super) fn parses(&self) -> bool {
+        self.statements.iter().any(|sent| !matches!(sent, Sent::Prepared { .. }))
+    }
+
+    /// How many statements are not parsed.
+    pub(super) fn prepared_count(&self) -> usize {
+        self.statements.iter().filter(|sent| matches!(sent, Sent::Prepared { .. })).count()
+    }
+
+    fn rewrite(&mut self, connection: &mut Connection, frames: &Bytes, fresh: bool, out: &mut Vec<u8>) {
         let mut number = None;
-        while let Ok(Some(frame)) = frame::first(frames.get(at..).unwrap_or_default(), &limits) {
-            let len = frame.frame_len();
-            let whole = at..at + len;
-            match frame.tag {
-                b'P' => number = self.parse(connection, frames, at + HEADER_LEN + 1..whole.end, fresh),
-                b'B' => match number {
-                    // Portal and statement are the unnamed ones, and the portal stays so.
-                    Some(number) => self.named(b'B', b"\0", number, connection, frame.body.get(2..)),
-                    None => self.bytes.extend_from_slice(frames.get(whole).unwrap_or_default()),
-                },
-                _ => self.bytes.extend_from_slice(frames.get(whole).unwrap_or_default()),
+        for (tag, whole) in walk(frames) {
+            let bytes = frames.get(whole.clone()).unwrap_or_default();
+            match (tag, number) {
+                (b'P', _) => {
+                    number =
+                        self.parse(connection, frames, whole.start + HEADER_LEN + 1..whole.end, fresh, out);
+                }
+                // Portal and statement are the unnamed ones, and the portal stays so.
+                (b'B', Some(number)) => {
+                    named(b'B', b"\0", number, connection, bytes.get(HEADER_LEN + 2..), out)
+                }
+                _ => out.extend_from_slice(bytes),
             }
-            at += len;
+            if tag == b'S' {
+                self.group_ends.push(self.statements.len());
+            }
         }
     }
 
-    /// Sends a Parse, or leaves it out; the number of the statement if it has a name. `key` is the body of the frame
+    /// Writes a Parse, or leaves it out; the number of the statement if it has a name. `key` is the body of the frame
     /// behind the name, which is empty.
     fn parse(
         &mut self,
@@ -86,20 +104,24 @@ impl Flight {
         frames: &Bytes,
         key: Range<usize>,
         fresh: bool,
+        out: &mut Vec<u8>,
     ) -> Option<u32> {
         let text = frames.get(key.clone()).unwrap_or_default();
-        if !connection.statements.takes(text) {
+        // One that this very flight prepares: a batch often repeats a statement.
+        let earlier = self.statements.iter().enumerate().find_map(|(index, sent)| match sent {
+            Sent::Parsed { key, number } if frames.get(key.clone()) == Some(text) => Some((index, *number)),
+            _ => None,
+        });
+        // Not one that another group of it prepares: that may fail before it comes to the Parse.
+        let group_start = self.group_ends.last().copied().unwrap_or(0);
+        let elsewhere = earlier.is_some_and(|(index, _)| index < group_start);
+        if elsewhere || !connection.statements.takes(text) {
             let whole = key.start - 1 - HEADER_LEN..key.end;
-            self.bytes.extend_from_slice(frames.get(whole).unwrap_or_default());
+            out.extend_from_slice(frames.get(whole).unwrap_or_default());
             self.statements.push(Sent::Unnamed);
             return None;
         }
-        // One that this very flight prepares: a batch often repeats a statement.
-        let earlier = self.statements.iter().find_map(|sent| match sent {
-            Sent::Parsed { key, number } if frames.get(key.clone()) == Some(text) => Some(*number),
-            _ => None,
-        });
-        if let Some(number) = earlier {
+        if let Some((_, number)) = earlier {
             self.statements.push(Sent::Prepared { key });
             return Some(number);
         }
@@ -110,21 +132,47 @@ impl Flight {
             return Some(number);
         }
         let number = connection.statements.reserve();
-        self.named(b'P', b"", number, connection, Some(text));
+        named(b'P', b"", number, connection, Some(text), out);
         self.statements.push(Sent::Parsed { key, number });
         Some(number)
     }
+}
 
-    /// Appends a frame that begins with `before` and the name of a statement.
-    fn named(&mut self, tag: u8, before: &[u8], number: u32, connection: &Connection, rest: Option<&[u8]>) {
-        let rest = rest.unwrap_or_default();
-        write(&mut self.bytes, tag, |out| {
-            out.extend_from_slice(before);
-            connection.statements.write_name(number, out);
-            out.push(0);
-            out.extend_from_slice(rest);
-        });
-    }
+/// The keys of the statements of a request.
+pub(super) fn keys(frames: &Bytes) -> impl Iterator<Item = &[u8]> {
+    walk(frames)
+        .filter(|(tag, _)| *tag == b'P')
+        .map(|(_, whole)| frames.get(whole.start + HEADER_LEN + 1..whole.end).unwrap_or_default())
+}
+
+/// The tags and places of the frames of a request, which are the codec's: of the right kinds, in the right order, whole.
+fn walk(frames: &Bytes) -> impl Iterator<Item = (u8, Range<usize>)> {
+    let limits = Limits::default().frame_bytes(usize::MAX);
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let frame = frame::first(frames.get(at..).unwrap_or_default(), &limits).ok()??;
+        let whole = at..at + frame.frame_len();
+        at = whole.end;
+        Some((frame.tag, whole))
+    })
+}
+
+/// Appends a frame that begins with `before` and the name of a statement.
+fn named(
+    tag: u8,
+    before: &[u8],
+    number: u32,
+    connection: &Connection,
+    rest: Option<&[u8]>,
+    out: &mut Vec<u8>,
+) {
+    let rest = rest.unwrap_or_default();
+    write(out, tag, |out| {
+        out.extend_from_slice(before);
+        connection.statements.write_name(number, out);
+        out.push(0);
+        out.extend_from_slice(rest);
+    });
 }
 
 /// Appends a frame whose body `body` appends.

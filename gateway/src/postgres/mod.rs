@@ -2,10 +2,14 @@
 
 mod abandoned;
 mod connection;
+mod convoy;
 mod exchange;
 mod flight;
 mod login;
+mod output;
 mod probe;
+mod progress;
+mod refusal;
 mod reset;
 mod script;
 mod session;
@@ -15,7 +19,9 @@ mod tls;
 mod traits;
 
 pub(crate) use connection::Connection;
-pub(crate) use exchange::{Broken, Exchange, Part, Summary};
+pub(crate) use convoy::Ride;
+pub(crate) use exchange::{Broken, Exchange, Order, Part};
 pub(crate) use login::{BackendKey, LoginError, Target};
+pub(crate) use progress::Summary;
 pub(crate) use script::ScriptError;
 pub(crate) use session::{apply, restore};

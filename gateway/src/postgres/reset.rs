@@ -11,9 +11,9 @@
 //! by itself is followed by `DISCARD ALL`.
 
 use bytes::Buf;
-use onetrip_wire::Limits;
 use onetrip_wire::backend::{ErrorResponse, TransactionStatus, tag};
-use onetrip_wire::frame;
+use onetrip_wire::frame::{self, Frame};
+use onetrip_wire::{Error, Limits};
 
 use super::Connection;
 use super::flight::write;
@@ -57,6 +57,37 @@ const PARTS_ROWS: u32 = 1;
 /// Brings a row if there is a name that was prepared by SQL. Parsed each time, because a name can be replaced.
 const NAMES: &[u8] = b"\0SELECT 1 FROM pg_catalog.pg_prepared_statement() WHERE from_sql LIMIT 1\0\0\0";
 
+/// Tells which server process serves the connection: a pooler that changes servers cannot give the key of one at the login.
+const IDENTITY: &[u8] = b"\0SELECT pg_catalog.pg_backend_pid()\0\0\0";
+
+/// What stands in a flight between a reset and the request behind it: the description of a statement that is there only if
+/// all of the reset came through. Where it did not, the description fails, and with it the whole group that it begins.
+pub(super) fn guard(connection: &Connection, out: &mut Vec<u8>) {
+    write(out, b'D', |out| {
+        out.push(b'S');
+        mark(connection, out);
+    });
+}
+
+/// The name of the statement that a guard looks for.
+fn mark(connection: &Connection, out: &mut Vec<u8>) {
+    out.extend_from_slice(connection.statements.prefix().as_bytes());
+    out.extend_from_slice(b"mark\0");
+}
+
+/// What goes in front of a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// A script: a Query frame.
+    Script,
+    /// A request that may have prepared names by SQL.
+    Parsing,
+    /// A request that has parsed nothing.
+    Prepared,
+    /// The same, and another request follows behind the reset.
+    PreparedAndMore,
+}
+
 /// The answers to resets that a connection has not read yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Owed {
@@ -66,6 +97,8 @@ pub(super) struct Owed {
     strict: u32,
     rows: u32,
     failed: bool,
+    /// Whether the identity of the server is told behind the rows of the parts.
+    identity: bool,
 }
 
 impl Owed {
@@ -74,18 +107,24 @@ impl Owed {
     }
 }
 
-/// Appends the reset to a flight. `script` says that the flight is a Query, `names` that the request may have prepared
-/// names by SQL.
-pub(super) fn append(connection: &mut Connection, script: bool, names: bool, out: &mut Vec<u8>) -> Reset {
+/// Appends the reset to a flight.
+pub(super) fn append(connection: &mut Connection, before: Before, out: &mut Vec<u8>) -> Reset {
     if !connection.traits().resets {
         return Reset::None;
     }
-    if script || !connection.statements.takes(&[]) {
+    if before == Before::Script || !connection.statements.takes(&[]) {
         connection.forget_statements();
         out.extend_from_slice(DISCARD_ALL);
         return Reset::Full;
     }
     let closing = connection.statements.take_closing();
+    if before == Before::PreparedAndMore {
+        // At the start, where nothing can keep it from being executed.
+        write(out, b'C', |out| {
+            out.push(b'S');
+            mark(connection, out);
+        });
+    }
     let prefix = connection.statements.prefix();
     for number in closing {
         write(out, b'C', |out| {
@@ -113,10 +152,23 @@ pub(super) fn append(connection: &mut Connection, script: bool, names: bool, out
         });
         write(out, b'E', |out| out.extend_from_slice(&[0; 5]));
     }
-    if names {
-        write(out, b'P', |out| out.extend_from_slice(NAMES));
+    let mut ask = |parse: &[u8]| {
+        write(out, b'P', |out| out.extend_from_slice(parse));
         write(out, b'B', |out| out.extend_from_slice(&[0; 8]));
         write(out, b'E', |out| out.extend_from_slice(&[0; 5]));
+    };
+    connection.asks_identity = !connection.reset_is_prepared;
+    if connection.asks_identity {
+        ask(IDENTITY);
+    }
+    if before == Before::Parsing {
+        ask(NAMES);
+    }
+    if before == Before::PreparedAndMore {
+        write(out, b'P', |out| {
+            mark(connection, out);
+            out.extend_from_slice(&[0; 3]);
+        });
     }
     write(out, b'S', |_| {});
     connection.reset_is_prepared = true;
@@ -129,10 +181,16 @@ pub(super) fn changes_names(command_tag: &[u8]) -> bool {
     matches!(word, b"PREPARE" | b"DEALLOCATE" | b"DISCARD" | b"DO" | b"CALL" | b"LOAD")
 }
 
+/// Whether a command that ended with this tag can neither have opened or ended a transaction nor have prepared names.
+pub(super) fn is_plain(command_tag: &[u8]) -> bool {
+    let word = command_tag.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
+    matches!(word, b"SELECT" | b"INSERT" | b"UPDATE" | b"DELETE" | b"MERGE")
+}
+
 /// After an answer that ended with `status`: sends what else has to be undone, and writes down what PostgreSQL owes.
 pub(super) fn follow_up(connection: &mut Connection, reset: Reset, status: TransactionStatus, names: bool) {
     let open = status != TransactionStatus::Idle;
-    let mut owed = Owed::default();
+    let mut owed = Owed { identity: std::mem::take(&mut connection.asks_identity), ..Owed::default() };
     match (reset, open || (names && reset == Reset::Light)) {
         (Reset::None, false) => {}
         (Reset::None, true) => {
@@ -152,11 +210,47 @@ pub(super) fn follow_up(connection: &mut Connection, reset: Reset, status: Trans
     connection.owed = owed;
 }
 
+/// Writes down that the answer of a reset, and nothing else, is still to be read.
+pub(super) fn owe(connection: &mut Connection) {
+    connection.owed = Owed { strict: 1, ..Owed::default() };
+}
+
 /// Undoes everything, whatever the session has been through. The connection must have nothing left to read.
 pub(super) fn start_over(connection: &mut Connection) {
     connection.send([ROLLBACK, DISCARD_ALL].concat());
     connection.forget_statements();
     connection.owed = Owed { strict: 2, ..Owed::default() };
+}
+
+/// Reads what has arrived of the answer to a reset that stands in the middle of a flight. `None`: more must be read.
+/// Otherwise whether it came through: if not, the guard behind it keeps the next request from running.
+pub(super) fn pass(connection: &mut Connection) -> Option<Result<bool, Error>> {
+    let limits = Limits::default();
+    loop {
+        let frame = match frame::first(&connection.incoming, &limits) {
+            Err(error) => return Some(Err(error)),
+            Ok(None) => return None,
+            Ok(Some(frame)) => frame,
+        };
+        // The session is over, and this frame will say so to whoever waits for an answer.
+        if is_fatal(frame) {
+            return Some(Ok(true));
+        }
+        let (tag, len) = (frame.tag, frame.frame_len());
+        connection.owed.failed |= tag == tag::ERROR;
+        let clean = frame.body == b"I" && !connection.owed.failed;
+        connection.incoming.advance(len);
+        if tag == tag::READY {
+            connection.owed = Owed::default();
+            return Some(Ok(clean));
+        }
+    }
+}
+
+fn is_fatal(frame: Frame<'_>) -> bool {
+    frame.tag == tag::ERROR
+        && ErrorResponse::parse(String::from_utf8_lossy(frame.body).as_bytes())
+            .is_ok_and(|error| matches!(error.severity(), "FATAL" | "PANIC"))
 }
 
 /// Reads what has arrived of the owed answers. `None`: more must be read. Otherwise whether the session is as after a
@@ -183,19 +277,26 @@ pub(super) fn settle(connection: &mut Connection) -> Option<bool> {
                 }
                 owed.failed = true;
             }
-            tag::DATA_ROW => owed.rows += 1,
+            tag::DATA_ROW => {
+                owed.rows += 1;
+                if owed.identity && owed.rows == PARTS_ROWS + 1 {
+                    let key = connection.key.as_ref().map(|key| key.process_id.to_string());
+                    // Behind the number of columns and the length of the only one.
+                    let told = frame.body.get(6..).unwrap_or_default();
+                    connection.is_direct = key.is_some_and(|key| key.as_bytes() == told);
+                }
+            }
             tag::READY => {
                 let clean = frame.body == b"I" && !owed.failed;
                 if owed.lenient > 0 {
                     owed.lenient -= 1;
                 } else if clean {
                     owed.strict -= 1;
-                    names_left = owed.rows > PARTS_ROWS;
+                    names_left = owed.rows > PARTS_ROWS + u32::from(owed.identity);
                 } else {
                     return Some(false);
                 }
-                owed.failed = false;
-                owed.rows = 0;
+                (owed.failed, owed.rows, owed.identity) = (false, 0, false);
             }
             _ => {}
         }
@@ -204,7 +305,7 @@ pub(super) fn settle(connection: &mut Connection) -> Option<bool> {
             let lenient = u32::from(frame_is_error(&connection.owed));
             connection.send(DISCARD_ALL.to_vec());
             connection.forget_statements();
-            connection.owed = Owed { lenient, strict: 1, rows: 0, failed: false };
+            connection.owed = Owed { lenient, strict: 1, ..Owed::default() };
         }
     }
     Some(connection.incoming.is_empty())

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 /// A statement with more SQL and parameter types than this is parsed each time: keeping it would cost more memory, here
 /// and in PostgreSQL, than its parsing costs time.
@@ -24,6 +25,19 @@ pub(crate) struct Statements {
 struct Entry {
     number: u32,
     used: u64,
+    habits: Habits,
+}
+
+/// What a statement was like when it was executed on this connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Habits {
+    /// How long it takes, a moving average in which the last eight count most.
+    pub(super) micros: u64,
+    /// The largest answer of a request that it was part of.
+    pub(super) answer_bytes: u64,
+    /// Whether its command tag said that it neither opens nor ends a transaction, nor prepares names. That is a matter of
+    /// its text, so once is enough.
+    pub(super) is_plain: bool,
 }
 
 impl Statements {
@@ -54,6 +68,21 @@ impl Statements {
         Some(entry.number)
     }
 
+    /// What a statement was like that has been executed here without an error.
+    pub(super) fn habits(&self, key: &[u8]) -> Option<Habits> {
+        self.entries.get(key).map(|entry| entry.habits).filter(|habits| habits.is_plain)
+    }
+
+    /// Learns how a request went that a statement was part of; `plain` says that all its tags were plain ones.
+    pub(super) fn observe(&mut self, key: &[u8], taken: Duration, answer_bytes: u64, plain: bool) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let habits = &mut entry.habits;
+        let micros = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX / 8);
+        habits.micros = if *habits == Habits::default() { micros } else { (habits.micros * 7 + micros) / 8 };
+        habits.answer_bytes = habits.answer_bytes.max(answer_bytes);
+        habits.is_plain |= plain;
+    }
+
     /// A number for a statement that is about to be prepared, and room for it: the one used longest ago has to go.
     pub(super) fn reserve(&mut self) -> u32 {
         // A walk through all entries, which is nothing beside the parsing that follows.
@@ -70,7 +99,7 @@ impl Statements {
     /// Keeps a statement that PostgreSQL has prepared under this number.
     pub(super) fn insert(&mut self, key: &[u8], number: u32) {
         self.clock += 1;
-        let entry = Entry { number, used: self.clock };
+        let entry = Entry { number, used: self.clock, habits: Habits::default() };
         if let Some(old) = self.entries.insert(key.into(), entry) {
             self.closing.push(old.number);
         }
@@ -144,6 +173,27 @@ mod tests {
         assert_eq!(statements.take_closing(), [b]);
         assert!(statements.take_closing().is_empty());
         assert_eq!(statements.entries.len(), 2);
+    }
+
+    #[test]
+    fn what_a_statement_is_like_is_known_once_it_ended_well_and_follows_what_it_does() {
+        let mut statements = Statements::new(2);
+        let number = statements.reserve();
+        statements.insert(b"a", number);
+        assert_eq!(statements.habits(b"a"), None, "nothing is known yet");
+        statements.observe(b"a", Duration::from_millis(1), 10, false);
+        assert_eq!(statements.habits(b"a"), None, "it failed, or opened a transaction");
+        statements.observe(b"a", Duration::from_millis(1), 10, true);
+        let habits = statements.habits(b"a").unwrap();
+        assert_eq!((habits.micros, habits.answer_bytes), (1000, 10));
+        statements.observe(b"a", Duration::from_millis(81), 5, true);
+        let habits = statements.habits(b"a").unwrap();
+        assert_eq!((habits.micros, habits.answer_bytes), (11_000, 10));
+        statements.evict(b"a");
+        assert_eq!(statements.habits(b"a"), None);
+        let number = statements.reserve();
+        statements.insert(b"a", number);
+        assert_eq!(statements.habits(b"a"), None, "parsed anew it may be another one");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What connections to one database may rely on: what the configuration says, and what has shown itself since.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::config::DatabaseConfig;
 
@@ -13,6 +14,8 @@ pub(crate) struct Traits {
     statements: usize,
     /// Whether a reset follows each request.
     pub(crate) resets: bool,
+    /// How long requests take at most that share a flight.
+    pub(super) short_request: Duration,
     strikes: AtomicU32,
     pooled: AtomicBool,
 }
@@ -22,6 +25,7 @@ impl Traits {
         Traits {
             statements: usize::try_from(config.statement_cache).unwrap_or(0),
             resets: config.session_reset,
+            short_request: config.short_request,
             strikes: AtomicU32::new(0),
             pooled: AtomicBool::new(false),
         }

@@ -1,0 +1,590 @@
+//! Several requests in one flight: what a request in the middle does or suffers stays with it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in tests a panic is the point; clippy.toml covers only test functions"
+)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use onetrip_tests::{Faults, Gateway, Stack, http, http::Response};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+/// An endpoint with one connection, whose requests wait while a lock of the test's is held.
+struct OneConnection {
+    stack: Arc<Stack>,
+    outside: tokio_postgres::Client,
+}
+
+/// What makes the connection busy. It is not known, so it takes nobody along.
+const BUSY: &str = "select pg_advisory_xact_lock_shared(1)";
+
+/// Waits in the middle of a flight while the test holds the lock, and not otherwise.
+const GATE: &str = "select pg_advisory_xact_lock_shared($1::int8)::text as gate";
+
+const METRICS: &str = "[metrics]\nlisten = 'same'\ntoken = 'metrics-of-the-test'";
+
+/// A guard between a reset and the next request, which is prepared.
+const BEHIND_A_GUARD: &str = "SDBDES";
+
+impl OneConnection {
+    async fn start(settings: &str) -> OneConnection {
+        // On a busy machine everything takes long now and then.
+        let short = if settings.contains("short_request") { "" } else { "short_request = '1s'" };
+        let settings = format!("pool_size = 1\npool_timeout = '2m'\n{short}\n{settings}\n{METRICS}");
+        let stack = Arc::new(Stack::start(&settings).await);
+        let outside = stack.database.connect().await;
+        OneConnection { stack, outside }
+    }
+
+    /// Executes requests until what they are like is known.
+    async fn know(&self, requests: &[Value]) {
+        for request in requests.iter().chain(requests).chain(requests) {
+            let answer = self.stack.pipeline(request).await;
+            assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        }
+    }
+
+    fn ask(&self, request: Value) -> JoinHandle<Response> {
+        self.ask_with(request, &[])
+    }
+
+    fn ask_with(
+        &self,
+        request: Value,
+        headers: &'static [(&'static str, &'static str)],
+    ) -> JoinHandle<Response> {
+        let stack = self.stack.clone();
+        tokio::spawn(async move {
+            let authorization = Gateway::basic(&stack.database.name, &stack.database.password);
+            let mut all =
+                vec![("authorization", authorization.as_str()), ("content-type", "application/json")];
+            all.extend_from_slice(headers);
+            let path = format!("/v1/{}/pipeline", stack.database.name);
+            http::send(stack.gateway.address(), "POST", &path, &all, request.to_string().into())
+                .await
+                .unwrap()
+        })
+    }
+
+    async fn metric(&self, name: &str) -> u64 {
+        metric(&self.stack, name).await
+    }
+
+    async fn eventually(&self, what: &str, mut holds: impl AsyncFnMut(&OneConnection) -> bool) {
+        for _ in 0..1000 {
+            if holds(self).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("never: {what}");
+    }
+
+    async fn lock(&self, key: i64) {
+        self.outside.execute("select pg_advisory_lock($1)", &[&key]).await.unwrap();
+    }
+
+    async fn unlock(&self, key: i64) {
+        self.outside.execute("select pg_advisory_unlock($1)", &[&key]).await.unwrap();
+    }
+
+    /// How many sessions of the database wait for an advisory lock.
+    async fn blocked(&self) -> i64 {
+        let sql = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = \
+                   (select oid from pg_database where datname = current_database())";
+        self.outside.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Sends requests while the only connection is busy, one after the other, and lets them go.
+    async fn send_all(
+        &self,
+        requests: Vec<(Value, &'static [(&'static str, &'static str)])>,
+    ) -> Vec<JoinHandle<Response>> {
+        self.lock(1).await;
+        let busy = self.ask(json!({ "sql": BUSY }));
+        self.eventually("the connection is busy", async |it| it.blocked().await == 1).await;
+        let mut asked = Vec::new();
+        for (request, headers) in requests {
+            asked.push(self.ask_with(request, headers));
+            let waiting = asked.len() as u64;
+            let all_wait = async |it: &OneConnection| it.metric("onetrip_requests_waiting").await == waiting;
+            self.eventually("they wait", all_wait).await;
+        }
+        self.stack.proxy.forget();
+        self.unlock(1).await;
+        assert_eq!(busy.await.unwrap().status, 200);
+        asked
+    }
+
+    /// The same, with their answers.
+    async fn answers(&self, requests: Vec<Value>) -> Vec<Value> {
+        let requests = requests.into_iter().map(|request| (request, &[][..])).collect();
+        let mut answers = Vec::new();
+        for asked in self.send_all(requests).await {
+            let answer = asked.await.unwrap();
+            assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+            answers.push(answer.json());
+        }
+        answers
+    }
+
+    /// How many requests went in each flight that held some.
+    fn flights(&self) -> Vec<usize> {
+        let connections = self.stack.proxy.connections();
+        let flights = connections.iter().flat_map(|connection| &connection.flights);
+        let prepared = |tags: &str| tags.starts_with("BDES") || tags.starts_with("PBDES");
+        flights
+            .filter(|flight| prepared(&flight.frontend))
+            .map(|flight| 1 + flight.frontend.matches(BEHIND_A_GUARD).count())
+            .collect()
+    }
+}
+
+async fn metric(stack: &Stack, name: &str) -> u64 {
+    let headers = [("authorization", "Bearer metrics-of-the-test")];
+    let answer = http::send(stack.gateway.address(), "GET", "/metrics", &headers, Vec::new()).await;
+    let text = String::from_utf8(answer.unwrap().body).unwrap();
+    let line = text.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+fn tagged(tag: i64) -> Value {
+    json!({"sql": "select $1::int8 as tag", "params": [tag]})
+}
+
+fn gate(key: i64) -> Value {
+    json!({"sql": GATE, "params": [key]})
+}
+
+fn check_tag(answer: &Value, tag: i64) {
+    assert_eq!(answer["rows"], json!([{"tag": tag.to_string()}]), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_wait_share_a_flight_and_each_gets_its_own_rows() {
+    let one = OneConnection::start("requests_in_flight = 4").await;
+    one.know(&[tagged(0)]).await;
+    let answers = one.answers((1..=4).map(tagged).collect()).await;
+    for (tag, answer) in (1..).zip(&answers) {
+        check_tag(answer, tag);
+    }
+    assert_eq!(one.flights(), [4]);
+    assert_eq!(one.metric("onetrip_shared_total").await, 3);
+    assert_eq!(one.metric("onetrip_shared_in_vain_total").await, 0);
+    // No more than the configuration says, whatever waits.
+    one.answers((1..=9).map(tagged).collect()).await;
+    assert_eq!(one.flights(), [4, 4, 1]);
+    assert_eq!(one.stack.proxy.connections().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_wants_no_sharing_has_none() {
+    let one = OneConnection::start("requests_in_flight = 1").await;
+    one.know(&[tagged(0)]).await;
+    one.answers((1..=3).map(tagged).collect()).await;
+    assert_eq!(one.flights(), [1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_known_to_be_short_and_plain_has_a_flight_of_its_own() {
+    let one = OneConnection::start("short_request = '20ms'").await;
+    let begin = json!({"sql": "begin"});
+    let slow = json!({"sql": "select pg_sleep(0.3)::text as slow"});
+    let large = json!({"sql": "select repeat('x', 100000) as large"});
+    let batch = json!({"batch": [{"sql": "set work_mem = '7MB'"}, {"sql": "select 1 as tag"}]});
+    one.know(&[tagged(0), begin.clone(), slow.clone(), large.clone(), batch.clone()]).await;
+    for alone in [begin, slow, large, batch] {
+        // Neither in front of others nor behind them.
+        let answers = one.answers(vec![alone.clone(), tagged(1), alone.clone(), tagged(2)]).await;
+        check_tag(&answers[1], 1);
+        check_tag(&answers[3], 2);
+        assert!(!one.stack.proxy.flights().iter().any(|flight| {
+            let tags = &flight.frontend;
+            tags.contains(BEHIND_A_GUARD) && tags.matches("BDES").count() > 2
+        }));
+        let error = if alone["sql"] == "begin" { json!("25000") } else { Value::Null };
+        assert!([0, 2].iter().all(|&n: &usize| answers[n]["error"]["code"] == error), "{answers:?}");
+    }
+    one.know(&[tagged(0)]).await;
+    let unknown = json!({"sql": "select 'first' as tag"});
+    one.answers(vec![unknown.clone(), tagged(1), unknown, tagged(2)]).await;
+    assert_eq!(one.flights()[0], 1, "nobody goes along behind what is not known yet");
+    let setting = one.answers(vec![json!({"sql": "select current_setting('work_mem') as a"})]).await;
+    assert_eq!(setting[0]["rows"], json!([{"a": "4MB"}]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_stays_with_its_request_wherever_it_stands() {
+    let one = OneConnection::start("").await;
+    let divide = |by: i64| json!({"sql": "select (10 / $1::int8) as tag", "params": [by]});
+    one.know(&[divide(1), tagged(0)]).await;
+    for failing in 0..3 {
+        one.know(&[divide(1)]).await;
+        let requests = (0..3).map(|n| if n == failing { divide(0) } else { tagged(n) }).collect();
+        let answers = one.answers(requests).await;
+        for (n, answer) in (0..).zip(&answers) {
+            if n == failing {
+                assert_eq!(answer["error"]["code"], "22012", "{answer}");
+            } else {
+                check_tag(answer, n);
+            }
+        }
+        // PostgreSQL may divide when it plans, so that it might be the statement that does not fit any longer: it is asked
+        // once more, alone.
+        assert_eq!(one.flights()[0], 3, "{failing}");
+    }
+    let wrong = json!({"sql": "select $1::int8 as tag", "params": ["abc"]});
+    let answers = one.answers(vec![tagged(1), wrong, tagged(3)]).await;
+    assert_eq!(answers[1]["error"]["code"], "22P02");
+    check_tag(&answers[0], 1);
+    check_tag(&answers[2], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_state_of_a_request_is_there_for_the_one_behind_it_in_the_flight() {
+    let one = OneConnection::start("").await;
+    let create = "create function leave(really bool) returns text language plpgsql as $$ begin if really then \
+        set work_mem = '77MB'; create temp table left_behind (a int4); execute 'listen left_channel'; \
+        execute 'declare left_cursor cursor with hold for select 1'; perform pg_advisory_lock(77); \
+        end if; return 'left'; end $$";
+    one.outside.batch_execute(create).await.unwrap();
+    let leave = |really: bool| json!({"sql": "select leave($1)", "params": [really]});
+    let look = json!({"sql": "select current_setting('work_mem') || coalesce(to_regclass('left_behind')::text, '') || \
+        (select count(*) from pg_listening_channels())::text || (select count(*) from pg_cursors where is_holdable)::text \
+        || (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())::text as state"});
+    one.know(&[leave(false), look.clone()]).await;
+    let answers = one.answers(vec![leave(true), look.clone(), leave(true), look]).await;
+    for answer in [&answers[1], &answers[3]] {
+        assert_eq!(answer["rows"], json!([{"state": "4MB000"}]), "{answer}");
+    }
+    assert_eq!(one.flights(), [4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_runs_behind_a_reset_that_failed() {
+    let one = OneConnection::start("").await;
+    // So many cursors that closing them takes longer than the session allows itself.
+    let create = "create function clutter(cursors int4) returns text language plpgsql as $$ begin \
+        for i in 1..cursors loop execute format('declare c%s cursor with hold for select 1', i); end loop; \
+        if cursors > 0 then perform set_config('statement_timeout', '1', false); end if; return 'done'; end $$";
+    one.outside.batch_execute(create).await.unwrap();
+    one.outside.batch_execute("create table ran (n int8)").await.unwrap();
+    let clutter = |cursors: i64| json!({"sql": "select clutter($1)", "params": [cursors]});
+    let look = |n: i64| {
+        let sql = "with ran as (insert into ran values ($1)) select current_setting('statement_timeout') || \
+                   (select count(*) from pg_cursors where is_holdable)::text as state";
+        json!({"sql": sql, "params": [n]})
+    };
+    one.know(&[clutter(0), look(0)]).await;
+    let answers = one.answers(vec![clutter(6_000), look(1), look(2)]).await;
+    assert_eq!(answers[0]["rows"], json!([{"clutter": "done"}]));
+    for answer in &answers[1..] {
+        assert_eq!(answer["rows"], json!([{"state": "00"}]), "{answer}");
+    }
+    assert!(one.metric("onetrip_shared_in_vain_total").await >= 1, "the reset did not fail");
+    let ran =
+        one.outside.query_one("select count(*), count(distinct n) from ran where n > 0", &[]).await.unwrap();
+    assert_eq!((ran.get::<_, i64>(0), ran.get::<_, i64>(1)), (2, 2), "each ran once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_runs_behind_a_request_that_dropped_what_the_guard_and_the_reset_are_made_of() {
+    let one = OneConnection::start("").await;
+    let create = "create function drop_all(really bool) returns text language plpgsql as $$ begin if really then \
+        execute 'deallocate all'; end if; return 'done'; end $$";
+    one.outside.batch_execute(create).await.unwrap();
+    let drop_all = |really: bool| json!({"sql": "select drop_all($1)", "params": [really]});
+    one.know(&[drop_all(false), tagged(0)]).await;
+    let answers = one.answers(vec![drop_all(true), tagged(1), drop_all(true), tagged(3)]).await;
+    assert_eq!(one.flights()[0], 4);
+    check_tag(&answers[1], 1);
+    check_tag(&answers[3], 3);
+    assert_eq!(one.metric("onetrip_shared_in_vain_total").await, 3);
+    assert_eq!(one.stack.proxy.connections().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_one_whose_client_or_deadline_is_gone_is_cancelled_and_those_behind_it_are_answered() {
+    let one = OneConnection::start("").await;
+    one.outside.batch_execute("create table counted (n int8)").await.unwrap();
+    let count = |n: i64| json!({"sql": "insert into counted values ($1) returning n as tag", "params": [n]});
+    one.know(&[gate(2), tagged(0), count(0)]).await;
+    one.outside.batch_execute("delete from counted").await.unwrap();
+    for round in 0..6 {
+        one.lock(2).await;
+        let headers: &'static [_] = if round % 2 == 0 { &[("onetrip-deadline", "300")] } else { &[] };
+        let asked = one
+            .send_all(vec![(gate(2), headers), (tagged(7), &[]), (count(round), &[]), (tagged(9), &[])])
+            .await;
+        let [first, second, third, fourth] = asked.try_into().unwrap();
+        one.eventually("the first one waits", async |it| it.blocked().await == 1).await;
+        assert_eq!(one.flights(), [4]);
+        if round % 2 == 0 {
+            let answer = first.await.unwrap();
+            assert_eq!(answer.status, 504, "{}", String::from_utf8_lossy(&answer.body));
+        } else {
+            first.abort();
+        }
+        check_tag(&second.await.unwrap().json(), 7);
+        check_tag(&third.await.unwrap().json(), round);
+        check_tag(&fourth.await.unwrap().json(), 9);
+        one.unlock(2).await;
+        one.know(&[gate(2), tagged(0)]).await;
+    }
+    let sql = "select count(*), count(distinct n) from counted";
+    let counted = one.outside.query_one(sql, &[]).await.unwrap();
+    assert_eq!((counted.get::<_, i64>(0), counted.get::<_, i64>(1)), (6, 6), "each ran once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_one_that_leaves_before_its_turn_is_skipped() {
+    let one = OneConnection::start("").await;
+    one.know(&[gate(3), tagged(0)]).await;
+    one.lock(3).await;
+    let asked = one
+        .send_all(vec![
+            (gate(3), &[]),
+            (tagged(2), &[("onetrip-deadline", "1")][..0]),
+            (tagged(3), &[("onetrip-deadline", "2500")]),
+            (tagged(4), &[]),
+        ])
+        .await;
+    let [first, second, third, fourth] = asked.try_into().unwrap();
+    one.eventually("the first one waits", async |it| it.blocked().await == 1).await;
+    assert_eq!(one.flights(), [4]);
+    second.abort();
+    let late = third.await.unwrap();
+    assert_eq!((late.status, &late.json()["code"]), (504, &json!("deadline_exceeded")));
+    one.unlock(3).await;
+    assert_eq!(first.await.unwrap().json()["rows"], json!([{"gate": ""}]));
+    check_tag(&fourth.await.unwrap().json(), 4);
+    check_tag(&one.stack.gateway.pipeline(&tagged(5)).await.json(), 5);
+    assert_eq!(one.stack.proxy.connections().len(), 1, "the connection is as good as before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_a_server_had_not_begun_with_when_it_ended_the_session_are_sent_again() {
+    let one = OneConnection::start("").await;
+    one.know(&[gate(4), tagged(0)]).await;
+    one.lock(4).await;
+    let asked = one.send_all(vec![(gate(4), &[]), (tagged(2), &[]), (tagged(3), &[])]).await;
+    one.eventually("the first one waits", async |it| it.blocked().await == 1).await;
+    assert_eq!(one.flights(), [3]);
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and \
+               pid <> pg_backend_pid()";
+    one.outside.batch_execute(end).await.unwrap();
+    let [first, second, third] = asked.try_into().unwrap();
+    let first = first.await.unwrap();
+    assert_eq!((first.status, &first.json()["code"]), (502, &json!("connection_lost")));
+    check_tag(&second.await.unwrap().json(), 2);
+    check_tag(&third.await.unwrap().json(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_table_heals_in_a_shared_flight() {
+    let one = OneConnection::start("").await;
+    one.outside.batch_execute("create table shape (a int4); insert into shape values (1)").await.unwrap();
+    let all = json!({"sql": "select * from shape"});
+    one.know(&[all.clone(), tagged(0)]).await;
+    one.outside.batch_execute("alter table shape add column b int4 default 2").await.unwrap();
+    let answers = one.answers(vec![all.clone(), tagged(1), all.clone(), all.clone()]).await;
+    check_tag(&answers[1], 1);
+    for answer in [&answers[0], &answers[2], &answers[3]] {
+        assert_eq!(answer["rows"], json!([{"a": 1, "b": 2}]), "{answer}");
+    }
+    assert_eq!(one.flights()[0], 4);
+    assert_eq!(one.stack.proxy.connections().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_a_large_answer_does_not_hold_up_those_behind_it() {
+    let one = OneConnection::start("").await;
+    let rows = |count: i64| json!({"sql": "select repeat('x', 1000) as row from generate_series(1, $1::int8)", "params": [count]});
+    one.know(&[rows(1), tagged(0)]).await;
+    for (count, limit) in [(2_000, Duration::from_secs(3)), (100_000, Duration::from_secs(20))] {
+        one.lock(1).await;
+        let busy = one.ask(json!({ "sql": BUSY }));
+        one.eventually("the connection is busy", async |it| it.blocked().await == 1).await;
+        let mut slow = TcpStream::connect(one.stack.gateway.address()).await.unwrap();
+        let body = rows(count).to_string();
+        let database = &one.stack.database;
+        let request = format!(
+            "POST /v1/{}/pipeline HTTP/1.1\r\nhost: a\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            database.name,
+            Gateway::basic(&database.name, &database.password),
+            body.len()
+        );
+        slow.write_all(request.as_bytes()).await.unwrap();
+        one.eventually("it waits", async |it| it.metric("onetrip_requests_waiting").await == 1).await;
+        let second = one.ask(tagged(2));
+        one.eventually("both wait", async |it| it.metric("onetrip_requests_waiting").await == 2).await;
+        one.stack.proxy.forget();
+        one.unlock(1).await;
+        busy.await.unwrap();
+        let begun = Instant::now();
+        check_tag(&second.await.unwrap().json(), 2);
+        assert!(begun.elapsed() < limit, "{count} rows: {:?}", begun.elapsed());
+        assert_eq!(one.flights()[0], 2);
+        drop(slow);
+        // What had a large answer once does not share a flight any longer, so another connection is made to forget.
+        one.outside.batch_execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and \
+             pid <> pg_backend_pid()",
+        )
+        .await
+        .unwrap();
+        one.know(&[rows(1), tagged(0)]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_over_a_limit_is_the_error_of_its_request_alone() {
+    let one = OneConnection::start("[limits]\nrow_bytes = 10000").await;
+    let wide = |bytes: i64| json!({"sql": "select repeat('x', $1::int4) as row", "params": [bytes]});
+    one.know(&[wide(1), tagged(0)]).await;
+    let answers = one.answers(vec![wide(20_000), tagged(2), tagged(3)]).await;
+    assert_eq!(answers[0]["error"]["code"], "54000", "{}", answers[0]);
+    check_tag(&answers[1], 2);
+    check_tag(&answers[2], 3);
+    assert_eq!(one.flights(), [3]);
+    assert_eq!(one.stack.proxy.connections().len(), 1);
+}
+
+/// What a client was told of an insert.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Told {
+    /// Its own row came back.
+    Done,
+    /// That nothing was executed.
+    NotDone,
+    /// Nothing certain.
+    Unknown,
+}
+
+/// Numbers that look random, the same for each seed.
+fn random(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+/// One client: inserts with tags of its own, and questions about tags of its own.
+async fn tagging(stack: Arc<Stack>, client: i64, requests: i64) -> Vec<(i64, Told)> {
+    let mut told = Vec::new();
+    let mut state = u64::try_from(client).unwrap();
+    for n in 0..requests {
+        let tag = client * 1_000_000 + n;
+        let insert = random(&mut state, 3) > 0;
+        let sql = if insert {
+            "insert into tags values ($1) returning tag, repeat('x', 300) as more"
+        } else {
+            "select $1::int8 as tag, repeat('y', 500) as more"
+        };
+        let request = json!({"sql": sql, "params": [tag]});
+        let authorization = Gateway::basic(&stack.database.name, &stack.database.password);
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let path = format!("/v1/{}/pipeline", stack.database.name);
+        let body = request.to_string().into_bytes();
+        let sent = http::send(stack.gateway.address(), "POST", &path, &headers, body);
+        // Some clients lose patience.
+        let patience = if random(&mut state, 20) == 0 { 3 } else { 60_000 };
+        let said = match tokio::time::timeout(Duration::from_millis(patience), sent).await {
+            Err(_) => Told::Unknown,
+            Ok(answer) => {
+                let answer = answer.unwrap();
+                let said = answer.json();
+                match (answer.status, answer.complete) {
+                    (200, true) if said["error"].is_null() => {
+                        assert_eq!(said["rows"][0]["tag"], tag.to_string(), "somebody else's row: {said}");
+                        assert_eq!(said["rows"].as_array().unwrap().len(), 1, "{said}");
+                        Told::Done
+                    }
+                    // The session was ended under it, which undid it.
+                    (200, true) => Told::NotDone,
+                    (200, false) => Told::Unknown,
+                    _ if said["retryable"] == true => Told::NotDone,
+                    _ => Told::Unknown,
+                }
+            }
+        };
+        if insert {
+            told.push((tag, said));
+        }
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_mixed_up_lost_or_done_twice_when_shared_flights_are_cut_at_random_thousands_of_times() {
+    let settings = format!(
+        "pool_size = 3\nrequests_in_flight = 6\nshort_request = '100ms'\npool_timeout = '2m'\n{METRICS}"
+    );
+    let stack = Arc::new(Stack::start(&settings).await);
+    let outside = stack.database.connect().await;
+    outside.batch_execute("create table tags (tag int8)").await.unwrap();
+    let (clients, requests) = (40, 150);
+    let running: Vec<_> =
+        (1..=clients).map(|client| tokio::spawn(tagging(stack.clone(), client, requests))).collect();
+    let mut state = 7;
+    let mut rounds = 0_u32;
+    while !running.iter().all(JoinHandle::is_finished) {
+        rounds += 1;
+        // Long enough between two cuts that statements become known again.
+        let cut = usize::try_from(random(&mut state, 12_000)).unwrap();
+        let faults = match rounds % 3 {
+            0 => Faults { cut_after_bytes: Some(cut), ..Faults::default() },
+            _ => Faults::default(),
+        };
+        stack.proxy.set_faults(faults);
+        if rounds.is_multiple_of(40) {
+            let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and \
+                       pid <> pg_backend_pid()";
+            outside.batch_execute(end).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(random(&mut state, 40))).await;
+    }
+    stack.proxy.set_faults(Faults::default());
+    let mut counts = [0; 3];
+    let mut all = std::collections::HashMap::new();
+    for client in running {
+        for (tag, told) in client.await.unwrap() {
+            counts[told as usize] += 1;
+            all.insert(tag, told);
+        }
+    }
+    // What was cancelled or lost may still be under way.
+    let busy = "select count(*) from pg_stat_activity where datname = current_database() and state = 'active' and pid <> \
+                pg_backend_pid()";
+    while outside.query_one(busy, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut found = std::collections::HashMap::new();
+    for row in outside.query("select tag, count(*) from tags group by tag", &[]).await.unwrap() {
+        found.insert(row.get::<_, i64>(0), row.get::<_, i64>(1));
+    }
+    for (tag, told) in &all {
+        let times = found.remove(tag).unwrap_or(0);
+        let right = match told {
+            Told::Done => times == 1,
+            Told::NotDone => times == 0,
+            Told::Unknown => times <= 1,
+        };
+        assert!(right, "{tag}: {told:?}, and it is there {times} times");
+    }
+    assert!(found.is_empty(), "nobody sent these: {found:?}");
+    let shared = metric(&stack, "onetrip_shared_total").await;
+    let in_vain = metric(&stack, "onetrip_shared_in_vain_total").await;
+    let connections = stack.proxy.connections().len();
+    println!(
+        "{counts:?} of inserts done, not done, unknown; {shared} shared, {in_vain} in vain; {connections} connections"
+    );
+    assert!(
+        counts[0] > 100 && counts[2] > 0 && shared > 100 && connections > 20,
+        "too quiet to show anything"
+    );
+}
