@@ -3,6 +3,10 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use onetrip_wire::representation::JSON;
 
 use crate::support::{Caller, basic, postgres};
 
@@ -157,4 +161,72 @@ fn it_explains_itself_and_its_mistakes() {
         assert!(text.contains(expected), "{arguments:?}: {text}");
         assert!(!text.contains("sesame"), "{text}");
     }
+}
+
+/// Sends a request to an endpoint that may not be there; its answer if all of it came.
+async fn try_json(caller: &Caller, body: String) -> Option<serde_json::Value> {
+    let stream = tokio::net::TcpStream::connect(caller.address).await.ok()?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(connection);
+    let response = sender.send_request(caller.request(JSON, JSON, body)).await.ok()?;
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.ok()?.to_bytes();
+    serde_json::from_slice(&body).ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_killed_and_started_again_has_lost_nothing_and_repeats_nothing() {
+    let database = format!("app={}", url());
+    let start =
+        |listen: &str| Running::start(program().args(["serve", "--listen", listen, "--database", &database]));
+    let mut running = start("127.0.0.1:0");
+    let caller = running.caller();
+    caller.rows("create table killed (tag int8)").await;
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..24_i64)
+        .map(|client| {
+            let (caller, over) = (caller.clone(), over.clone());
+            tokio::spawn(async move {
+                let (mut acknowledged, mut n) = (Vec::new(), 0);
+                while !over.load(Ordering::Relaxed) {
+                    n += 1;
+                    let tag = client * 1_000_000 + n;
+                    let body = format!(
+                        r#"{{"sql": "insert into killed values ($1) returning tag", "params": [{tag}]}}"#
+                    );
+                    match try_json(&caller, body).await {
+                        Some(answer) if answer.get("rows").is_some() => {
+                            assert_eq!(answer["rows"][0]["tag"], tag.to_string());
+                            acknowledged.push(tag);
+                        }
+                        _ => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+                    }
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+        running = start(&caller.address.to_string());
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    over.store(true, Ordering::Relaxed);
+    let mut acknowledged = 0;
+    for client in clients {
+        for tag in client.await.unwrap() {
+            acknowledged += 1;
+            let count = format!("select count(*)::int from killed where tag = {tag}");
+            if acknowledged % 20 == 0 {
+                assert_eq!(caller.value(&count).await, 1, "{tag} was acknowledged");
+            }
+        }
+    }
+    let sums = "select (count(*) >= $1 and count(*) = count(distinct tag))::int from killed"
+        .replace("$1", &acknowledged.to_string());
+    assert_eq!(caller.value(&sums).await, 1, "{acknowledged} were acknowledged");
+    assert!(acknowledged > 50, "{acknowledged}: too quiet to show anything");
+    caller.rows("drop table killed").await;
 }
