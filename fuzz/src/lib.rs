@@ -9,7 +9,7 @@ pub use driver::{driver, neon};
 use onetrip_wire::encoder::{Batch, Encoder};
 use onetrip_wire::frame::Limits;
 use onetrip_wire::representation::{
-    BlockOptions, Int8, Json, JsonOptions, Representation, Rows, Strings, Timestamps,
+    BlockOptions, Int8, Json, JsonOptions, Representation, Rows, Strings, Timestamps, Values,
 };
 use onetrip_wire::request::Request;
 use onetrip_wire::response::{Event, ResponseReader};
@@ -74,6 +74,7 @@ pub fn encoder(data: &[u8]) {
         int8: if bit(1) { Int8::Binary } else { Int8::Text },
         timestamps: if bit(2) { Timestamps::Text } else { Timestamps::Milliseconds },
         json: if bit(3) { Json::Text } else { Json::Parsed },
+        values: if bit(6) { Values::Text } else { Values::Typed },
     };
     let json = JsonOptions { rows: if bit(4) { Rows::Array } else { Rows::Object } };
     let batch = if bit(5) { Batch::Many } else { Batch::Single };

@@ -148,6 +148,7 @@ function buildCommonJs() {
     ["node", "index"],
     ["slim", "slim"],
     ["sqlstate", "sqlstate"],
+    ["decoders", "decoders"],
     ["neon/index", "neon/index"],
   ]) {
     run(tool("esbuild", "ESBUILD_BIN"), [

@@ -6,7 +6,7 @@ use onetrip_wire::Error;
 use onetrip_wire::backend::tag;
 use onetrip_wire::blocks::BlockEncoder;
 use onetrip_wire::frame::{self, Limits};
-use onetrip_wire::representation::{BlockOptions, Int8, Json, Strings, Timestamps};
+use onetrip_wire::representation::{BlockOptions, Int8, Json, Strings, Timestamps, Values};
 use spin::Mutex;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -23,12 +23,13 @@ fn answer<T>(read: impl FnOnce(&mut Decoder) -> T) -> T {
 
 /// Starts an answer. The arguments are the parameters of `Accept` (PROTOCOL.md section 3) with their second value.
 #[wasm_bindgen]
-pub fn start(utf16: bool, int8_binary: bool, timestamps_text: bool, json_text: bool) {
+pub fn start(utf16: bool, int8_binary: bool, timestamps_text: bool, json_text: bool, values_text: bool) {
     let options = BlockOptions {
         strings: if utf16 { Strings::Utf16 } else { Strings::Utf8 },
         int8: if int8_binary { Int8::Binary } else { Int8::Text },
         timestamps: if timestamps_text { Timestamps::Text } else { Timestamps::Milliseconds },
         json: if json_text { Json::Text } else { Json::Parsed },
+        values: if values_text { Values::Text } else { Values::Typed },
     };
     answer(|answer| answer.restart(options));
 }

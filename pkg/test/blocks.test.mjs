@@ -396,6 +396,26 @@ test("objects that no encoder makes are refused", () => {
     assert.throws(() => read(response(column)), ProtocolError);
 });
 
+test("decoders read text, of columns and of the elements of arrays, and typed columns of theirs are corrupt", () => {
+  const decoders = { 25: (text) => text.length, 23: (text) => `i${text}`, 2950: (text) => [text] };
+  assert.deepStrictEqual(column("text", 25, ["abc", null, "ß"], { decoders }), [3, null, 1]);
+  assert.deepStrictEqual(column("text", 23, ["5"], { decoders }), ["i5"]);
+  assert.deepStrictEqual(column("text", 21, ["5"], { decoders }), [5]);
+  assert.deepStrictEqual(column("text", 1007, ["{1,NULL}"], { decoders }), [["i1", null]]);
+  assert.deepStrictEqual(column("text", 1009, ['{a,"bc"}'], { decoders }), [[1, 2]]);
+  assert.deepStrictEqual(column("text", 2951, ["{x}"], { decoders }), [[["x"]]]);
+  assert.throws(() => column("int32", 23, [5], { decoders }), ProtocolError);
+  const failing = {
+    25: (text) => {
+      throw new RangeError(text);
+    },
+  };
+  assert.throws(
+    () => column("text", 25, ["secret"], { decoders: failing }),
+    (error) => error instanceof UsageError && /25.*RangeError.*"v"/.test(error.message) && !/secret/.test(error.stack),
+  );
+});
+
 test("column names may be anything", () => {
   const names = ["__proto__", "constructor", "toString", "0", "a b", 'q"uote', "Größe", ""];
   const columns = names.map((name, index) => ({ name, oid: 23, kind: "int32", values: [index, index + 100] }));
@@ -408,12 +428,14 @@ test("column names may be anything", () => {
   assert.equal(JSON.stringify(rows[0]).includes('"__proto__":0'), true);
 });
 
-test("columns of one name: the object keeps the last, the array both", () => {
+test("columns of one name: an array keeps both, an object none unless it is told to keep the last", () => {
   const columns = [
     { name: "a", oid: 23, kind: "int32", values: [1] },
     { name: "a", oid: 25, kind: "text", values: ["two"] },
   ];
-  assert.deepStrictEqual(read(encode.response(1, columns))[0].rows, [{ a: "two" }]);
+  assert.throws(() => read(encode.response(1, columns)), UsageError);
+  assert.throws(() => read(encode.response(0, columns)), UsageError, "whether there are rows or not");
+  assert.deepStrictEqual(read(encode.response(1, columns), { duplicateColumns: "last" })[0].rows, [{ a: "two" }]);
   assert.deepStrictEqual(read(encode.response(1, columns), {}, true)[0].rows, [[1, "two"]]);
 });
 
@@ -422,7 +444,7 @@ test("a null in the later of two columns of one name does not let the earlier va
     { name: "a", oid: 23, kind: "int32", values: [1] },
     { name: "a", oid: 25, kind: "text", values: [null] },
   ];
-  assert.deepStrictEqual(read(encode.response(1, columns))[0].rows, [{ a: null }]);
+  assert.deepStrictEqual(read(encode.response(1, columns), { duplicateColumns: "last" })[0].rows, [{ a: null }]);
 });
 
 test("rows without columns are counted, up to a limit", () => {
@@ -502,7 +524,11 @@ test("flipped bytes give rows or an error of onetrip's, soon and without much me
   const whole = wholeAnswer();
   let seed = 12345;
   const random = (limit) => (seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) % limit;
-  const mappings = [{}, { int8: "bigint", timestamps: "string" }, { int8: "number", numeric: "number", json: "text" }];
+  const mappings = [
+    { decoders: { 25: (text) => text.length, 1700: BigInt } },
+    { int8: "bigint", timestamps: "string" },
+    { int8: "number", numeric: "number", json: "text" },
+  ];
   let errors = 0;
   const started = performance.now();
   for (let round = 0; round < 30_000; round++) {

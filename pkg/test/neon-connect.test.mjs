@@ -219,7 +219,9 @@ test("columns of one name, and names that objects have themselves, are kept", as
   const body = { ...EMPTY, fields: ["a", "a", "__proto__", "constructor"].map(field), rows: [["1", "2", "3", null]] };
   const { sql } = answered([json(body)]);
   assert.deepEqual(await sql.query("select", [], { arrayRows: true }), [[1, 2, 3, null]]);
-  const [row] = await sql`select`;
+  const error = await failure(sql`select`);
+  assert.ok(error instanceof UsageError && error.outcome === "executed" && error.message.includes('"a"'));
+  const [row] = await sql.with({ duplicateColumns: "last" })`select`;
   assert.deepEqual(Object.entries(row), [
     ["a", 2],
     ["__proto__", 3],
@@ -313,6 +315,14 @@ test("no answer is a NetworkError without credentials", async () => {
   assert.ok(error instanceof NetworkError);
   assert.equal(error.url, "https://db.example/sql");
   assert.ok(!`${error.stack}${JSON.stringify(error)}`.includes("hunter2"));
+});
+
+test("decoders read a column, and a declared type that cannot be sent is refused", async () => {
+  const body = { ...EMPTY, fields: [{ name: "a", dataTypeID: 1231 }], rows: [["{1.5,NULL}"]] };
+  const { sql, requests } = answered([json(body)], { decoders: { 1700: Number } });
+  assert.deepEqual(await sql`select ${sql.typed("x", "text")}`, [{ a: [1.5, null] }]);
+  assert.equal(requests[0].body.query, 'select $1::"text"');
+  assert.ok((await failure(sql`select ${sql.typed(1, 23)}`)) instanceof UsageError);
 });
 
 test('decode: "local" is refused: there are no frames to decode', async () => {

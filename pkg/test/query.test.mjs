@@ -67,6 +67,15 @@ test("Accept asks for what the mapping needs", async (t) => {
     "; timestamps=text; json=text",
   );
   assert.equal(await asked(sql.query("select 1", [], { decode: "endpoint" })), "");
+  const decoders = (...oids) => Object.fromEntries(oids.map((oid) => [oid, String]));
+  assert.equal(await asked(sql.query("select 1", [], { decoders: decoders(1700, 25, 2950) })), "");
+  assert.equal(await asked(sql.query("select 1", [], { decoders: decoders(20), int8: "bigint" })), "");
+  assert.equal(
+    await asked(sql.query("select 1", [], { decoders: decoders(1184, 3802) })),
+    "; timestamps=text; json=text",
+  );
+  for (const oid of [16, 17, 21, 23, 26, 700, 701])
+    assert.equal(await asked(sql.query("x", [], { decoders: decoders(oid) }).catch(() => {})), "; values=text");
   // In a transaction the finest of what its queries want, so that each can be given what it wants.
   assert.equal(await asked(sql.transaction([sql.with({ int8: "bigint" })`select 1`, sql`select 2`])), "");
   assert.equal(
@@ -87,6 +96,30 @@ test("fragments are put together with their parameters numbered through", async 
   await assert.rejects(sql`select ${sql.query("select $1", [1])}`, UsageError);
 });
 
+test("declared types stand beside the parameters, and names become casts", async (t) => {
+  const { url, requests } = await endpoint(t, () => ({ body: one }));
+  const sql = connect(url, { encoders: [[600, ([x, y]) => `(${x},${y})`]] });
+  const derived = sql.with({ encoders: [["public.mood", (value) => value.toUpperCase()]] });
+  await derived`select ${1}, ${sql.typed([1, 2], 600)}, ${sql.typed(null, 20)}, ${2}, ${sql.typed("ok", "public.mood")}, ${sql.typed(["x"], 'Mo"od[]')}`;
+  assert.deepEqual(requests[0].body, {
+    sql: 'select $1, $2, $3, $4, $5::"public"."mood", $6::"Mo""od"[]',
+    params: ["1", "(1,2)", null, "2", "OK", '{"x"}'],
+    types: [0, 600, 20],
+  });
+  for (const type of [0, -1, 1.5, 2 ** 32, undefined, "", "a..b", "a\0"])
+    assert.throws(() => sql.typed(1, type), UsageError, String(type));
+  assert.ok(!inspect(sql.typed("hunter2", 25), { depth: 10, showHidden: true }).includes("hunter2"));
+  for (const options of [
+    { decoders: 5 },
+    { decoders: { 25: "x" } },
+    { decoders: null },
+    { encoders: {} },
+    { encoders: [["x"]] },
+    { duplicateColumns: "first" },
+  ])
+    assert.throws(() => sql.with(options), UsageError, JSON.stringify(options));
+});
+
 test("values never become text of the statement", async (t) => {
   const { url, requests } = await endpoint(t, () => ({ body: one }));
   const evil = "'; drop table users; --";
@@ -101,7 +134,7 @@ test("sql.query gives rows, arrays and full results", async (t) => {
   ];
   const { url } = await endpoint(t, () => ({ body: encode.response(1, columns) }));
   const sql = connect(url);
-  assert.deepStrictEqual(await sql.query("select"), [{ a: "x" }]);
+  assert.deepStrictEqual(await sql.query("select", [], { duplicateColumns: "last" }), [{ a: "x" }]);
   assert.deepStrictEqual(await sql.query("select", [], { arrayRows: true }), [[1, "x"]]);
   const full = await sql.query("select", [], { arrayRows: true, fullResults: true });
   assert.deepStrictEqual(full.rows, [[1, "x"]]);
@@ -114,7 +147,10 @@ test("sql.query gives rows, arrays and full results", async (t) => {
   );
   assert.equal(full.command, "SELECT");
   assert.equal(full.rowCount, 1);
-  assert.deepStrictEqual((await sql`select`.full()).rows, [{ a: "x" }]);
+  assert.deepStrictEqual((await sql`select`.arrays().full()).rows, [[1, "x"]]);
+  const failure = await sql`select`.catch((error) => error);
+  assert.ok(failure instanceof UsageError && failure.message.includes('"a"') && failure.message.includes("arrays()"));
+  assert.equal(failure.outcome, "executed");
 });
 
 test("a result has the form that was asked for", async (t) => {

@@ -12,6 +12,7 @@ import {
   type Query,
   type Sql,
 } from "../dist/index.js";
+import { compositeOf, rangeOf, temporal } from "../dist/decoders.js";
 import { connect as slimConnect } from "../dist/slim.js";
 import { UNIQUE_VIOLATION } from "../dist/sqlstate.js";
 
@@ -95,6 +96,26 @@ export async function forms(): Promise<void> {
   same<typeof results, [User, User | null, string, [number], number[]]>();
   // @ts-expect-error a query has one form
   sql`select 1`.one().full();
+}
+
+export function typesOfOnesOwn(): void {
+  class Money {
+    constructor(readonly cents: number) {}
+  }
+  const own = sql.with({
+    decoders: { 1700: Number, ...temporal() },
+    encoders: [
+      [Money, (money: Money) => money.cents],
+      [600, ({ x, y }: { x: number; y: number }) => `(${x},${y})`],
+    ],
+  });
+  void own`select ${new Money(1)}, ${sql.typed({ x: 1, y: 2 }, 600)}, ${sql.typed("ok", "mood")}`;
+  const place = compositeOf({ name: String, number: Number })("(a,1)");
+  same<typeof place, { name: string | null; number: number | null }>();
+  const range = rangeOf(Number)("[1,2)");
+  same<(typeof range)["lower"], number | null>();
+  // @ts-expect-error a decoder is a function
+  void sql.with({ decoders: { 1700: "number" } });
 }
 
 export async function queries(): Promise<void> {

@@ -5,6 +5,7 @@
 
 import { Reader } from "./reader.js";
 import { define, nextClone, nextStore, store, storeElement, type Clone, type Rows, type Store } from "./rows.js";
+import { duplicateOf } from "./statement.js";
 import { safe, textReader, timestamp } from "./values.js";
 import type { Field, Mapping } from "./types.js";
 
@@ -23,6 +24,8 @@ interface ObjectShape {
 /** What the rows of one statement look like. */
 export interface Shape extends ObjectShape {
   readonly fields: readonly Field[];
+  /** A name that several columns have. */
+  readonly duplicate: string | undefined;
 }
 
 const shapes = new Map<string, Shape>();
@@ -73,7 +76,7 @@ function newShape(reader: Reader, start: number, text: string): Shape {
     ];
     return { name, typeOid, typeSize, typeModifier, tableOid, columnNumber };
   });
-  const shape = { fields, ...objectShape(fields.map((field) => field.name)) };
+  const shape = { fields, duplicate: duplicateOf(fields), ...objectShape(fields.map((field) => field.name)) };
   if (shapes.size === SHAPES_KEPT) {
     shapes.clear();
     latest.clear();
@@ -171,6 +174,8 @@ export class BlockReader {
     let at = reader.fits(this.#at, 1, end);
     if (field === undefined && MEMBER_KINDS.indexOf(kind) < 0)
       reader.corrupt(at - 1, `no member is of the kind ${kind}`);
+    if (kind !== 0 && field !== undefined && mapping.decoders?.[field.typeOid] !== undefined)
+      reader.corrupt(at - 1, "values that were asked for as text are not");
     if (kind === 0) {
       const read = field && textReader(field, mapping);
       const ascii = this.#ascii;

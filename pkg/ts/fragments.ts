@@ -4,7 +4,7 @@
 // and a value is sent as a parameter.
 
 import { UsageError } from "./errors.js";
-import { nameOf } from "./parameters.js";
+import { TypedValue, nameOf } from "./parameters.js";
 import type { Fragment } from "./types.js";
 
 /** Texts with a value between each two. */
@@ -93,6 +93,18 @@ export const fragments = {
     return new SqlFragment(
       [...keys.map((key, index) => `${index > 0 ? ", " : ""}${quoted("sql.set", [key])} = `), ""],
       keys.map((key) => valueOf("sql.set", "", changes, key)),
+    );
+  },
+
+  typed(value: unknown, type: unknown): TypedValue {
+    if (typeof type === "number" && type > 0 && type <= 0xffff_ffff && Number.isInteger(type))
+      return new TypedValue(value, type, "");
+    if (typeof type !== "string") throw new UsageError("sql.typed needs a type's OID or name as its second argument.");
+    const [name] = type.split("[", 1);
+    return new TypedValue(
+      value,
+      type,
+      `::${quoted("sql.typed", name.split("."), ".")}${"[]".repeat(Number(name !== type))}`,
     );
   },
 

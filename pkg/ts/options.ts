@@ -2,7 +2,7 @@
 
 import { UsageError } from "./errors.js";
 import { nameOf } from "./parameters.js";
-import type { Mapping, RequestOptions, TransactionMode } from "./types.js";
+import type { Decoders, Encoders, Mapping, RequestOptions, TransactionMode } from "./types.js";
 
 /** All options of a request, with nothing left to default. */
 export interface Options extends Mapping {
@@ -13,6 +13,7 @@ export interface Options extends Mapping {
   readonly idempotent: boolean;
   readonly maxAttempts: number;
   readonly shareRequests: boolean;
+  readonly encoders: Encoders | undefined;
 }
 
 export const DEFAULTS: Options = {
@@ -20,6 +21,9 @@ export const DEFAULTS: Options = {
   numeric: "string",
   timestamps: "date",
   json: "parsed",
+  duplicateColumns: "error",
+  decoders: undefined,
+  encoders: undefined,
   signal: undefined,
   timeoutMs: undefined,
   headers: {},
@@ -29,6 +33,8 @@ export const DEFAULTS: Options = {
   shareRequests: false,
 };
 
+const isFunction = (value: unknown): boolean => typeof value === "function";
+
 /** The values that an option may have, or what its value must be. */
 type Allowed = readonly unknown[] | ((value: unknown) => string | undefined);
 
@@ -37,6 +43,15 @@ const ALLOWED: Record<keyof Options, Allowed> = {
   numeric: ["string", "number"],
   timestamps: ["date", "string"],
   json: ["parsed", "text"],
+  duplicateColumns: ["error", "last"],
+  decoders: (value) =>
+    typeof value === "object" && Object.values(value ?? { value }).every(isFunction)
+      ? undefined
+      : "an object of type OIDs and functions",
+  encoders: (value) =>
+    Array.isArray(value) && value.every((pair) => Array.isArray(pair) && isFunction(pair[1]))
+      ? undefined
+      : "an array of pairs: a class, or a type as sql.typed has it, and a function",
   decode: ["endpoint", "local"],
   idempotent: [true, false],
   shareRequests: [true, false],
@@ -64,7 +79,14 @@ export function merge(base: Options, options: RequestOptions | undefined): Optio
     if (allowed === undefined)
       throw new UsageError(`There is no option "${name}". The options are ${Object.keys(ALLOWED).join(", ")}.`);
     check(name, value, allowed);
-    merged[name] = name === "headers" ? { ...base.headers, ...lowerCase(value as Record<string, string>) } : value;
+    merged[name] =
+      name === "headers"
+        ? { ...base.headers, ...lowerCase(value as Record<string, string>) }
+        : name === "decoders"
+          ? { ...base.decoders, ...(value as Decoders) }
+          : name === "encoders"
+            ? [...(value as Encoders), ...(base.encoders ?? [])]
+            : value;
   }
   return merged as unknown as Options;
 }

@@ -1,11 +1,43 @@
 // JavaScript values to PostgreSQL's text format: what a request sends as parameters.
 
 import { UsageError } from "./errors.js";
-import type { Json } from "./types.js";
+import type { Encoder, Encoders, Json, Typed } from "./types.js";
 
 /** A value marked as JSON; `sql.json` makes it. */
 export class JsonValue implements Json {
   constructor(readonly text: string) {}
+}
+
+/** A value with its type; `sql.typed` makes it. */
+export class TypedValue implements Typed {
+  // Private, so that a console does not show it.
+  readonly #value: unknown;
+
+  constructor(
+    value: unknown,
+    readonly type: number | string,
+    /** What declares a type that was given by its name. */
+    readonly cast: string,
+  ) {
+    this.#value = value;
+  }
+
+  text(index: number, encoders: Encoders | undefined): string | null {
+    const value = this.#value;
+    const encoder = value === null ? undefined : encoders?.find(([key]) => key === this.type);
+    return encoder === undefined ? parameterText(value, index, encoders) : encoded(encoder[1], value, index);
+  }
+}
+
+/** What an encoder of the user's own makes of a value. Its error could quote the value. */
+function encoded(encode: Encoder, value: unknown, index: number): string | null {
+  let made: unknown;
+  try {
+    made = encode(value as never);
+  } catch (error) {
+    throw new UsageError(`The encoder of parameter $${index} failed with ${nameOf(error)}.`);
+  }
+  return parameterText(made, index);
 }
 
 /** The JSON text of a value as a parameter. */
@@ -27,11 +59,7 @@ export function jsonValue(value: unknown): JsonValue {
  * @param index the parameter's number, from 1, for the error
  * @throws UsageError for a value that is no parameter
  */
-export function parameterText(value: unknown, index: number): string | null {
-  return value === null ? null : valueText(value, index);
-}
-
-function valueText(value: unknown, index: number): string {
+export function parameterText(value: unknown, index: number, encoders?: Encoders): string | null {
   switch (typeof value) {
     case "string":
       return value;
@@ -47,11 +75,16 @@ function valueText(value: unknown, index: number): string {
     default:
       throw new UsageError(`Parameter $${index} is a ${typeof value}, which is no SQL value.`);
   }
+  if (value === null) return null;
+  const encoder = encoders?.find(([key]) => typeof key === "function" && value instanceof key);
+  if (encoder !== undefined) return encoded(encoder[1], value, index);
   if (value instanceof Date) return dateText(value, index);
   if (value instanceof Uint8Array) return bytesText(value);
   if (value instanceof ArrayBuffer) return bytesText(new Uint8Array(value));
   if (value instanceof JsonValue) return value.text;
-  if (Array.isArray(value)) return arrayText(value, index, 1);
+  if (Array.isArray(value)) return arrayText(value, index, 1, encoders);
+  const tag: unknown = (value as Partial<Record<symbol, unknown>>)[Symbol.toStringTag];
+  if (typeof tag === "string" && tag.startsWith("Temporal.")) return temporalText(value, tag);
   // Plain objects of any realm: theirs is the prototype that has none itself.
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === null || Object.getPrototypeOf(prototype) === null) {
@@ -72,12 +105,20 @@ function valueText(value: unknown, index: number): string {
  */
 function dateText(date: Date, index: number): string {
   if (Number.isNaN(date.getTime())) throw new UsageError(`Parameter $${index} is an invalid Date.`);
-  const iso = date.toISOString();
-  const year = date.getUTCFullYear();
-  if (year >= 1 && year <= 9999) return iso;
-  // PostgreSQL knows no signed years and no year 0: 1 BC comes before 1.
+  return isoText(date.toISOString());
+}
+
+/** Temporal's values, of the runtime or of a polyfill. The zone of a ZonedDateTime is not PostgreSQL's to know. */
+function temporalText(value: object, tag: string): string {
+  const moment = tag.endsWith("ZonedDateTime") ? (value as { toInstant(): object }).toInstant() : value;
+  return isoText(String(moment));
+}
+
+/** PostgreSQL knows no signed years and no year 0: 1 BC comes before 1. */
+function isoText(iso: string): string {
+  const year = Number(/^([+-]\d{6}|0000)-/.exec(iso)?.[1] ?? 1);
   const digits = String(year > 0 ? year : 1 - year).padStart(4, "0");
-  return iso.replace(/^[+-]?\d+/, digits) + (year > 0 ? "" : " BC");
+  return year > 0 && iso[0] !== "+" ? iso : iso.replace(/^[+-]?\d+/, digits) + (year > 0 ? "" : " BC");
 }
 
 /** bytea as PostgreSQL reads it as text. */
@@ -94,19 +135,18 @@ let hex: string[] | undefined;
 const DIMENSIONS_LIMIT = 6;
 
 /** An array literal. Every element but numbers, booleans and NULL is quoted, so that no text can end it. */
-function arrayText(array: readonly unknown[], index: number, depth: number): string {
+function arrayText(array: readonly unknown[], index: number, depth: number, encoders: Encoders | undefined): string {
   if (depth > DIMENSIONS_LIMIT)
     throw new UsageError(`Parameter $${index} is an array of more than ${DIMENSIONS_LIMIT} dimensions.`);
   const elements: string[] = [];
   for (const element of array) {
-    if (element === null) elements.push("NULL");
-    else if (Array.isArray(element)) elements.push(arrayText(element, index, depth + 1));
+    if (Array.isArray(element)) elements.push(arrayText(element, index, depth + 1, encoders));
     else if (element === undefined)
       throw new UsageError(`Parameter $${index} is an array with an undefined element. For NULL pass null.`);
     else {
-      const text = valueText(element, index);
+      const text = parameterText(element, index, encoders);
       const bare = typeof element === "number" || typeof element === "bigint" || typeof element === "boolean";
-      elements.push(bare ? text : `"${text.replace(/["\\]/g, "\\$&")}"`);
+      elements.push(text === null ? "NULL" : bare ? text : `"${text.replace(/["\\]/g, "\\$&")}"`);
     }
   }
   return `{${elements.join()}}`;

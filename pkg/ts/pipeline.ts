@@ -105,7 +105,7 @@ function named(results: Result[], { headers }: Response): Result[] {
 }
 
 function bodyOf({ statements, mode }: Group): object {
-  const list = statements.map(({ text, params }): object => ({ sql: text, params }));
+  const list = statements.map(({ text, params, types }): object => ({ sql: text, params, types }));
   // BEGIN and COMMIT travel in the same flight; where a statement fails, the endpoint rolls back.
   if (mode !== undefined) return { batch: [{ sql: beginOf(mode) }, ...list, { sql: "commit" }] };
   return list.length === 1 ? list[0] : { batch: list };
@@ -124,7 +124,7 @@ function mappingOf(groups: readonly Group[]): WireMapping {
 }
 
 function acceptOf(
-  { int8Binary, timestampsText, jsonText }: WireMapping,
+  { int8Binary, timestampsText, jsonText, valuesText }: WireMapping,
   { strings, loadWasm }: Runtime,
   { decode }: Options,
 ): string {
@@ -132,7 +132,7 @@ function acceptOf(
     if (loadWasm === undefined) throw new UsageError('decode: "local" needs the WebAssembly module.');
     return FRAMES;
   }
-  const blocks = `${BLOCKS}; strings=${strings}${int8Binary ? "; int8=binary" : ""}${timestampsText ? "; timestamps=text" : ""}${jsonText ? "; json=text" : ""}`;
+  const blocks = `${BLOCKS}; strings=${strings}${int8Binary ? "; int8=binary" : ""}${timestampsText ? "; timestamps=text" : ""}${jsonText ? "; json=text" : ""}${valuesText ? "; values=text" : ""}`;
   return loadWasm === undefined ? blocks : `${blocks}, ${FRAMES}; q=0.5`;
 }
 

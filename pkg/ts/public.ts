@@ -14,7 +14,11 @@ export type { Outcome, SqlErrorFields } from "./errors.js";
 export type { Connect } from "./connect.js";
 export type {
   ArrayRow,
+  Class,
   ConnectOptions,
+  Decoders,
+  Encoder,
+  Encoders,
   Fetch,
   Field,
   Fragment,
@@ -33,5 +37,6 @@ export type {
   SqlValue,
   TransactionMode,
   TransactionOptions,
+  Typed,
   ValueOf,
 } from "./types.js";

@@ -3,14 +3,16 @@
 import { UsageError } from "./errors.js";
 import { SqlFragment, templateOf, type Template } from "./fragments.js";
 import type { Options } from "./options.js";
-import { parameterText } from "./parameters.js";
+import { TypedValue, parameterText } from "./parameters.js";
 import { column, full, maybeOne, one, rows, value, type Form } from "./results.js";
-import type { Query, TransactionMode } from "./types.js";
+import type { Encoders, Query, TransactionMode } from "./types.js";
 
 /** A statement with its numbered parameters. */
 export interface Composed {
   readonly text: string;
-  readonly params: (string | null)[];
+  readonly params: readonly (string | null)[];
+  /** OIDs of the parameters' types, if one is declared. */
+  readonly types: readonly number[] | undefined;
 }
 
 /** How a query's result is wanted. */
@@ -142,8 +144,8 @@ export class LazyQuery<Result> implements Query<Result> {
 }
 
 /** The statement of a query: fragments put in their places, parameters numbered through. */
-export function compose({ source }: Parts): Composed {
-  const composed: Composing = { text: "", params: [] };
+export function compose({ source, wanted: { options } }: Parts): Composed {
+  const composed: Composing = { text: "", params: [], types: undefined, encoders: options.encoders };
   append(composed, source, 0);
   if (composed.params.length > PARAMETERS_LIMIT) {
     throw new UsageError(
@@ -156,6 +158,8 @@ export function compose({ source }: Parts): Composed {
 interface Composing {
   text: string;
   readonly params: (string | null)[];
+  types: number[] | undefined;
+  readonly encoders: Encoders | undefined;
 }
 
 /** PostgreSQL counts them in 16 bits. */
@@ -170,7 +174,7 @@ function append(composed: Composing, source: Parts["source"], depth: number): vo
         "A query made by sql.query with parameters cannot be a fragment: its $n have numbers already. Make it with sql`…`.",
       );
     }
-    for (const value of source.params) params.push(parameterText(value, params.length + 1));
+    for (const value of source.params) appendParameter(composed, value);
     composed.text += source.text;
     return;
   }
@@ -187,11 +191,27 @@ function append(composed: Composing, source: Parts["source"], depth: number): vo
       if (value.isList && template.values.length === 0) appendEmptyList(composed);
       else append(composed, template, depth + 1);
     } else {
-      params.push(parameterText(value, params.length + 1));
-      composed.text += `$${params.length}`;
+      const cast = appendParameter(composed, value);
+      composed.text += `$${params.length}${cast}`;
     }
     composed.text += texts[index + 1];
   }
+}
+
+/** Appends a parameter; returns the cast that gives it its type, if it was given one by name. */
+function appendParameter(composed: Composing, value: unknown): string {
+  const { params, encoders } = composed;
+  const number = params.length + 1;
+  if (!(value instanceof TypedValue)) {
+    params.push(parameterText(value, number, encoders));
+    return "";
+  }
+  params.push(value.text(number, encoders));
+  if (typeof value.type === "string") return value.cast;
+  const types = (composed.types ??= []);
+  while (types.length < number - 1) types.push(0);
+  types.push(value.type);
+  return "";
 }
 
 /**

@@ -5,7 +5,7 @@ import { ProtocolError, SqlError, UsageError, setOutcome, type OnetripError, typ
 import { Failure, type Result } from "./protocol.js";
 import { Reader } from "./reader.js";
 import type { Rows } from "./rows.js";
-import { outcomeOfFailed, type Group, type Statement } from "./statement.js";
+import { duplicateError, outcomeOfFailed, type Group, type Statement } from "./statement.js";
 import type { Field } from "./types.js";
 import { Malformed } from "./values.js";
 
@@ -71,6 +71,7 @@ export class ResponseReader {
           break;
         case 0x46: // the fields
           this.#shape = shapeOf(reader, body, end);
+          if (this.#shape.duplicate !== undefined) this.#checkNames(this.#shape.duplicate);
           break;
         case 0x42: // a block of rows
           this.#block(reader, at, body, end);
@@ -135,6 +136,11 @@ export class ResponseReader {
   #begin(group: Group): void {
     this.#group = group;
     if (group.mode !== undefined) this.#own = 1;
+  }
+
+  #checkNames(name: string): void {
+    const statement = this.#group.statements[this.#answers.length] as Statement | undefined;
+    if (statement !== undefined) this.#undecoded ??= duplicateError(name, statement);
   }
 
   #block(reader: Reader, at: number, body: number, end: number): void {

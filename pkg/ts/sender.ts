@@ -73,8 +73,8 @@ export function senderOf(connection: Connection): Sender {
 function statementOf(query: LazyQuery<unknown>): Statement {
   const parts = partsOf(query);
   const { options: mapping, arrayRows, form } = parts.wanted;
-  const { text, params } = compose(parts);
-  return { text, params, mapping, arrayRows, commandTag: form === full };
+  const { text, params, types } = compose(parts);
+  return { text, params, types, mapping, arrayRows, commandTag: form === full };
 }
 
 /**

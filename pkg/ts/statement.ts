@@ -1,13 +1,15 @@
 // What a request asks of PostgreSQL: statements in groups, whatever the endpoint wants to have them written as.
 
-import type { Outcome } from "./errors.js";
-import type { Mapping, TransactionMode } from "./types.js";
+import { UsageError, setOutcome, type Outcome } from "./errors.js";
+import type { Field, Mapping, TransactionMode } from "./types.js";
 
 /** One statement with its numbered parameters, and how its rows are wanted. */
 export interface Statement {
   readonly text: string;
   /** In PostgreSQL's text format; null is NULL. */
   readonly params: readonly (string | null)[];
+  /** OIDs of the parameters' types, 0 or nothing for what is not declared; undefined if none is. */
+  readonly types: readonly number[] | undefined;
   readonly mapping: Mapping;
   readonly arrayRows: boolean;
   /** Whether the command tag is wanted. */
@@ -34,4 +36,20 @@ export function isUndone(statement: string): boolean {
 export function outcomeOfFailed({ statements }: Group): Outcome {
   const commits = /^\s*([-/(;]|(call|do|begin|start|commit|end|rollback|abort|prepare|execute)(?![a-z]))/i;
   return statements.some(({ text }) => commits.test(text)) ? "unknown" : "notExecuted";
+}
+
+/** A name that several columns have. */
+export function duplicateOf(fields: readonly Field[]): string | undefined {
+  const names = fields.map(({ name }) => name);
+  return new Set(names).size < names.length ? names.find((name, index) => names.indexOf(name) < index) : undefined;
+}
+
+/** Rows as objects can hold one column of a name, and which is lost is not for this package to choose. */
+export function duplicateError(name: string, { arrayRows, mapping }: Statement): UsageError | undefined {
+  if (arrayRows || mapping.duplicateColumns !== "error") return undefined;
+  const error = new UsageError(
+    `Several columns are named "${name}", and an object can hold one. Name them apart (select a.id as a_id), take rows as arrays() or choose duplicateColumns: "last".`,
+  );
+  setOutcome(error, "executed");
+  return error;
 }

@@ -13,7 +13,32 @@ export interface Mapping {
   readonly timestamps: "date" | "string";
   /** json and jsonb: `"parsed"` (default) or `"text"`, as PostgreSQL wrote it. */
   readonly json: "parsed" | "text";
+  /**
+   * Columns of the same name in rows that are objects: `"error"` (default), a UsageError, or `"last"`, which keeps the last
+   * of them alone. Rows that are arrays keep all.
+   */
+  readonly duplicateColumns: "error" | "last";
+  /**
+   * What reads values of a type instead of this package, by the type's OID, in arrays of a built-in type, too. It gets
+   * PostgreSQL's text and is not called for NULL. Added to the decoders of `connect` and `sql.with`.
+   */
+  readonly decoders?: Decoders | undefined;
 }
+
+/** Functions from PostgreSQL's text to a value, by type OID. */
+export type Decoders = Readonly<Record<number, (text: string) => unknown>>;
+
+/** A function from a value to something that can be a parameter: PostgreSQL's text, as a rule. */
+export type Encoder = (value: never) => SqlValue;
+
+/**
+ * What makes parameters of values: for all of a class, or for those that `sql.typed` gives a type, by its OID or name.
+ * The first that fits is used.
+ */
+export type Encoders = readonly (readonly [type: number | string | Class, encode: Encoder])[];
+
+/** A constructor. */
+export type Class = abstract new (...args: never) => unknown;
 
 /** Options of one request; given to `connect` or `sql.with`, they are the defaults of every request. */
 export interface RequestOptions extends Partial<Mapping> {
@@ -39,6 +64,8 @@ export interface RequestOptions extends Partial<Mapping> {
    * and not only when the endpoint says that nothing was executed. Default: `false`.
    */
   readonly idempotent?: boolean | undefined;
+  /** What makes parameters of values that are none, or other ones than usual. Put before those of `connect` and `sql.with`. */
+  readonly encoders?: Encoders | undefined;
   /** How often a request may be sent in all, 1 to 10. Default 3; 1 never repeats anything. */
   readonly maxAttempts?: number | undefined;
   /**
@@ -166,6 +193,11 @@ export interface Fragment {
   readonly [Symbol.toStringTag]: "Fragment";
 }
 
+/** A parameter with its type, made by `sql.typed`. */
+export interface Typed {
+  readonly type: number | string;
+}
+
 /** A JSON parameter, made by `sql.json`. */
 export interface Json {
   /** The JSON text. */
@@ -204,6 +236,12 @@ export interface FragmentMakers {
 
   /** Nothing, for a part that depends on something: `${name ? sql`and name = ${name}` : sql.empty}`. */
   readonly empty: Fragment;
+
+  /**
+   * A parameter with its type declared, by OID or by name as pg_type has it (`"int8"`, `"public.mood"`, `"mood[]"`), where
+   * PostgreSQL cannot tell it from the statement, or for the sake of an encoder.
+   */
+  typed(value: SqlValue, type: number | string): Typed;
 
   /** Text of the statement as it is. **Never from outside**: whoever writes the text writes the statement. */
   unsafe(text: string): Fragment;

@@ -4,6 +4,7 @@
 // any column that the endpoint sent as text (PROTOCOL.md section 3.1).
 
 import { UsageError } from "./errors.js";
+import { nameOf } from "./parameters.js";
 import type { Field, Mapping } from "./types.js";
 
 type Read = (text: string) => unknown;
@@ -15,7 +16,7 @@ export class Malformed extends Error {}
 export function textReader(field: Field, mapping: Mapping): Read | undefined {
   const oid = field.typeOid;
   // The two most frequent cases first: this runs for each text column of each block.
-  if (oid === 25 || oid === 1043) return undefined;
+  if ((oid === 25 || oid === 1043) && mapping.decoders === undefined) return undefined;
   const scalar = scalarReader(oid, field, mapping);
   if (scalar !== undefined) return scalar;
   const element = elementOf(oid);
@@ -26,6 +27,8 @@ export function textReader(field: Field, mapping: Mapping): Read | undefined {
 }
 
 function scalarReader(oid: number, field: Field, mapping: Mapping): Read | undefined {
+  const decoder = mapping.decoders?.[oid];
+  if (decoder !== undefined) return (text) => decoded(decoder, text, oid, field);
   switch (oid) {
     case 16: // bool
       return (text) => text === "t" || (text !== "f" && malformed(field, "booleans"));
@@ -50,6 +53,15 @@ function scalarReader(oid: number, field: Field, mapping: Mapping): Read | undef
       return mapping.timestamps === "date" ? (text) => parseTimestamp(text, field) : undefined;
     default:
       return undefined;
+  }
+}
+
+/** What a decoder of the user's own makes of a value. Its error could quote the value. */
+function decoded(decoder: Read, text: string, oid: number, field: Field): unknown {
+  try {
+    return decoder(text);
+  } catch (error) {
+    throw new UsageError(`The decoder of type ${oid} failed with ${nameOf(error)} at the column "${field.name}".`);
   }
 }
 
@@ -138,36 +150,21 @@ export function readBytes(text: string, field: Field): Uint8Array<ArrayBuffer> {
 
 const BOX = 603;
 
-// The built-in array types as "array:element", for the elements that are not simply text; then those whose elements are.
-// Source: PostgreSQL's catalogue, pg_type.dat.
-const TYPED = new Map([
-  [1000, 16],
-  [1001, 17],
-  [1016, 20],
-  [1005, 21],
-  [1007, 23],
-  [1028, 26],
-  [1021, 700],
-  [1022, 701],
-  [1231, 1700],
-  [199, 114],
-  [3807, 3802],
-  [1115, 1114],
-  [1185, 1184],
-  [1020, BOX],
-]);
-let textual: Set<number> | undefined;
-const TEXTUAL =
-  "143 271 272 629 651 719 775 791 1002 1003 1006 1008 1009 1010 1011 1012 1013 1014 1015 1017 1018 1019 1027 1034 " +
-  "1040 1041 1182 1183 1187 1263 1270 1561 1563 2201 2207 2208 2209 2210 2211 2287 2949 2951 3221 3643 3644 3645 3735 " +
-  "3770 3905 3907 3909 3911 3913 3927 4073 4090 4097 4192 5039 6150 6151 6152 6153 6155 6157";
+// The built-in array types as "array:element". Source: PostgreSQL's catalogue, pg_type.dat.
+const ARRAYS =
+  "143:142 199:114 271:5069 272:81 629:628 651:650 719:718 775:774 791:790 1000:16 1001:17 1002:18 1003:19 1005:21 " +
+  "1006:22 1007:23 1008:24 1009:25 1010:27 1011:28 1012:29 1013:30 1014:1042 1015:1043 1016:20 1017:600 1018:601 " +
+  "1019:602 1020:603 1021:700 1022:701 1027:604 1028:26 1034:1033 1040:829 1041:869 1115:1114 1182:1082 1183:1083 " +
+  "1185:1184 1187:1186 1231:1700 1263:2275 1270:1266 1561:1560 1563:1562 2201:1790 2207:2202 2208:2203 2209:2204 " +
+  "2210:2205 2211:2206 2287:2249 2949:2970 2951:2950 3221:3220 3643:3614 3644:3642 3645:3615 3735:3734 3770:3769 " +
+  "3807:3802 3905:3904 3907:3906 3909:3908 3911:3910 3913:3912 3927:3926 4073:4072 4090:4089 4097:4096 4192:4191 " +
+  "5039:5038 6150:4451 6151:4532 6152:4533 6153:4534 6155:4535 6157:4536";
+let elements: Map<number, number> | undefined;
 
-/** The element type of a built-in array type; 25 (text) for all whose elements are text here; undefined for no array. */
+/** The element type of a built-in array type; undefined for no array. */
 function elementOf(oid: number): number | undefined {
-  const typed = TYPED.get(oid);
-  if (typed !== undefined) return typed;
-  textual ??= new Set(TEXTUAL.split(" ").map(Number));
-  return textual.has(oid) ? 25 : undefined;
+  elements ??= new Map(ARRAYS.split(" ").map((pair) => pair.split(":").map(Number) as [number, number]));
+  return elements.get(oid);
 }
 
 /** An array literal: `{1,2,NULL}`, nested, quoted, with or without bounds (`[0:2]={…}`). */

@@ -3,15 +3,15 @@
 // Two things live there, both written once, in Rust: the encoder of column blocks, for endpoints that send PostgreSQL's
 // frames, and the retry policy.
 
-import type { Options } from "./options.js";
 import { OnetripError, ProtocolError } from "./errors.js";
 import { Reader } from "./reader.js";
 import type { ResponseReader } from "./response.js";
+import type { Mapping } from "./types.js";
 
 /** The exports of the boundary crate (pkg/src), as wasm-bindgen's own declarations have them, and what a trap needs. */
 export interface Wasm {
   readonly memory: WebAssembly.Memory;
-  start(utf16: boolean, int8_binary: boolean, timestamps_text: boolean, json_text: boolean): void;
+  start(utf16: boolean, int8_binary: boolean, timestamps_text: boolean, json_text: boolean, values_text: boolean): void;
   input(length: number): number;
   encode(): number;
   output(): number;
@@ -57,7 +57,7 @@ export function readFrames(
   response: ResponseReader,
 ): void {
   try {
-    wasm.start(strings === "utf16", mapping.int8Binary, mapping.timestampsText, mapping.jsonText);
+    wasm.start(strings === "utf16", mapping.int8Binary, mapping.timestampsText, mapping.jsonText, mapping.valuesText);
     for (let at = 0; at < frames.length; at += PIECE) {
       const piece = frames.length <= PIECE ? frames : frames.subarray(at, at + PIECE);
       const input = wasm.input(piece.length);
@@ -94,13 +94,18 @@ export interface WireMapping {
   readonly int8Binary: boolean;
   readonly timestampsText: boolean;
   readonly jsonText: boolean;
+  readonly valuesText: boolean;
 }
 
 /** The finest of what several statements want: from text every other form can still be made. */
-export function wireMapping(wanted: readonly Pick<Options, "int8" | "timestamps" | "json">[]): WireMapping {
+export function wireMapping(wanted: readonly Mapping[]): WireMapping {
+  // Decoders read PostgreSQL's text.
+  const text = ({ decoders }: Mapping, ...oids: number[]): boolean =>
+    decoders !== undefined && oids.some((oid) => decoders[oid] !== undefined);
   return {
-    int8Binary: wanted.every(({ int8 }) => int8 !== "string"),
-    timestampsText: wanted.some(({ timestamps }) => timestamps === "string"),
-    jsonText: wanted.some(({ json }) => json === "text"),
+    int8Binary: wanted.every((mapping) => mapping.int8 !== "string" && !text(mapping, 20)),
+    timestampsText: wanted.some((mapping) => mapping.timestamps === "string" || text(mapping, 1114, 1184)),
+    jsonText: wanted.some((mapping) => mapping.json === "text" || text(mapping, 114, 3802)),
+    valuesText: wanted.some((mapping) => text(mapping, 16, 17, 21, 23, 26, 700, 701)),
   };
 }

@@ -34,6 +34,8 @@ pub struct BlockOptions {
     pub timestamps: Timestamps,
     /// How json and jsonb columns are written.
     pub json: Json,
+    /// Whether columns are written by their types at all.
+    pub values: Values,
 }
 
 /// How text that is not ASCII is written.
@@ -73,6 +75,16 @@ pub enum Json {
     #[default]
     Parsed,
     /// As text.
+    Text,
+}
+
+/// Whether columns are written by their types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Values {
+    /// Each as its type and the other options say.
+    #[default]
+    Typed,
+    /// All as PostgreSQL's text, for a client that reads types in its own way.
     Text,
 }
 
@@ -192,6 +204,8 @@ fn block_option(options: &mut BlockOptions, key: &str, value: &str) -> Option<()
         ("timestamps", "text") => options.timestamps = Timestamps::Text,
         ("json", "parsed") => options.json = Json::Parsed,
         ("json", "text") => options.json = Json::Text,
+        ("values", "typed") => options.values = Values::Typed,
+        ("values", "text") => options.values = Values::Text,
         _ => return None,
     }
     Some(())

@@ -16,7 +16,7 @@ use onetrip_wire::frame::{self, Limits};
 use onetrip_wire::frontend::{self, Format, Parameter, Statement};
 use onetrip_wire::problem::{Code, Problem};
 use onetrip_wire::representation::{
-    BlockOptions, JsonOptions, JsonResult, Representation, Rows, Strings, Timestamps,
+    BlockOptions, Int8, Json, JsonOptions, JsonResult, Representation, Rows, Strings, Timestamps, Values,
 };
 use onetrip_wire::request::Request;
 use onetrip_wire::response::{Event, Position, ResponseReader};
@@ -238,15 +238,25 @@ fn each_type_has_its_kind() {
         [Value::Timestamp(946_684_800_000.0), Value::Null]
     );
     assert_eq!(column(1700, default, &[Some("1.10"), Some("NaN")]), [text("1.10"), text("NaN")]);
-    let int8 = BlockOptions { int8: onetrip_wire::representation::Int8::Binary, ..default };
+    let int8 = BlockOptions { int8: Int8::Binary, ..default };
     assert_eq!(column(oid::INT8, int8, &[Some("-9223372036854775808")]), [Value::Integer(i64::MIN)]);
-    let timestamps = BlockOptions {
-        timestamps: Timestamps::Text,
-        json: onetrip_wire::representation::Json::Text,
-        ..default
-    };
+    let timestamps = BlockOptions { timestamps: Timestamps::Text, json: Json::Text, ..default };
     assert_eq!(column(oid::TIMESTAMP, timestamps, &[Some("infinity")]), [text("infinity")]);
     assert_eq!(column(oid::JSONB, timestamps, &[Some("[1]")]), [text("[1]")]);
+    let values = BlockOptions { values: Values::Text, int8: Int8::Binary, ..default };
+    for (oid, value) in [
+        (oid::BOOL, "t"),
+        (oid::INT4, "-1"),
+        (oid::OID, "1"),
+        (oid::INT8, "5"),
+        (oid::FLOAT4, "0.1"),
+        (oid::BYTEA, "\\x00"),
+        (oid::TIMESTAMP, "2000-01-01 00:00:00"),
+        (oid::JSONB, "{}"),
+        (1700, "1.10"),
+    ] {
+        assert_eq!(column(oid, values, &[Some(value), None]), [text(value), Value::Null], "{oid}");
+    }
 }
 
 #[test]
@@ -349,7 +359,7 @@ fn an_encoder_that_starts_again_knows_nothing_of_the_answer_before() {
         frames::frame(&mut frames, b'Z', b"I");
         frames
     };
-    let int8 = BlockOptions { int8: onetrip_wire::representation::Int8::Binary, ..BlockOptions::default() };
+    let int8 = BlockOptions { int8: Int8::Binary, ..BlockOptions::default() };
     let mut kept = BlockEncoder::new(BlockOptions::default());
     for (options, frames) in [
         (BlockOptions::default(), answer(oid::INT8, "1")),

@@ -25,6 +25,8 @@ struct Body<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     params: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
+    types: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
     batch: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     groups: Option<&'a RawValue>,
@@ -39,6 +41,8 @@ struct Group<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     params: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
+    types: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
     batch: Option<&'a RawValue>,
 }
 
@@ -49,6 +53,8 @@ struct Item<'a> {
     sql: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    types: Option<&'a RawValue>,
 }
 
 /// A member that is there, `null` included: `null` is not the same as nothing.
@@ -56,18 +62,18 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Reads a body into frames: text parameters without declared types, text results.
+/// Reads a body into frames: text parameters, declared where the client says so, and text results.
 pub(super) fn decode(body: &[u8], representation: Representation) -> Result<Pipeline, Failure> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Failure::malformed(format!("byte {}: the body is not UTF-8", error.valid_up_to()))
     })?;
-    let Body { sql, params, batch, groups } = object("the body", text)?;
+    let Body { sql, params, types, batch, groups } = object("the body", text)?;
     let mut frames = Vec::with_capacity(text.len() + 64);
     let (batch, groups) = match groups {
-        None => (group(&mut frames, "", &Group { sql, params, batch })?, 1),
-        Some(_) if sql.is_some() || params.is_some() || batch.is_some() => {
+        None => (group(&mut frames, "", &Group { sql, params, types, batch })?, 1),
+        Some(_) if sql.is_some() || params.is_some() || types.is_some() || batch.is_some() => {
             return Err(Failure::malformed(
-                "sql, params or batch stands beside groups; each element of groups has its own",
+                "sql, params, types or batch stands beside groups; each element of groups has its own",
             ));
         }
         Some(groups) => {
@@ -104,21 +110,23 @@ fn group(frames: &mut Vec<u8>, path: &str, group: &Group<'_>) -> Result<Batch, F
     let what = if path.is_empty() { "the body" } else { path.trim_end_matches('.') };
     let batch = match (group.sql, group.batch) {
         (Some(sql), None) => {
-            statement(frames, path, sql, group.params)?;
+            statement(frames, path, sql, group.params, group.types)?;
             Batch::Single
         }
         (None, Some(batch)) => {
-            if group.params.is_some() {
-                return Err(Failure::malformed(format!(
-                    "{path}params stands beside batch; each element of batch has its own params"
-                )));
+            for (name, member) in [("params", group.params), ("types", group.types)] {
+                if member.is_some() {
+                    return Err(Failure::malformed(format!(
+                        "{path}{name} stands beside batch; each element of batch has its own {name}"
+                    )));
+                }
             }
             let items = list(batch, &format!("{path}batch"), "{\"sql\": …, \"params\": […]}")?;
             for (index, item) in items.iter().enumerate() {
                 let place = format!("{path}batch[{index}]");
                 let item: Item<'_> = object(&place, item.get())?;
                 let sql = item.sql.ok_or_else(|| Failure::malformed(format!("{place}.sql is missing")))?;
-                statement(frames, &format!("{place}."), sql, item.params)?;
+                statement(frames, &format!("{place}."), sql, item.params, item.types)?;
             }
             Batch::Many
         }
@@ -150,6 +158,7 @@ fn statement(
     path: &str,
     sql: &RawValue,
     params: Option<&RawValue>,
+    types: Option<&RawValue>,
 ) -> Result<(), Failure> {
     let sql = string(sql).map_err(|wrong| Failure::malformed(format!("{path}sql {wrong}")))?;
     let params: Vec<&RawValue> = match params {
@@ -163,10 +172,24 @@ fn statement(
             parameter(param).map_err(|wrong| Failure::malformed(format!("{path}params[{index}] {wrong}")))?;
         values.push(value);
     }
+    let types: Vec<u32> = match types {
+        None => Vec::new(),
+        Some(types) => serde_json::from_str(types.get())
+            .map_err(|_| Failure::malformed(format!("{path}types must be an array of type OIDs")))?,
+    };
+    if types.len() > values.len() {
+        return Err(Failure::malformed(format!(
+            "{path}types has {} elements to {} params",
+            types.len(),
+            values.len()
+        )));
+    }
+    // 0, as for those that `types` does not reach, leaves the type to PostgreSQL.
     let parameters: Vec<Parameter<'_>> = values
         .iter()
-        .map(|value| Parameter {
-            type_oid: 0,
+        .zip(types.into_iter().chain(std::iter::repeat(0)))
+        .map(|(value, type_oid)| Parameter {
+            type_oid,
             format: frontend::Format::Text,
             value: value.as_ref().map(|text| text.as_bytes()),
         })
@@ -276,6 +299,30 @@ mod tests {
     }
 
     #[test]
+    fn declared_types_stand_in_the_parse_frame() {
+        for (body, expected) in [
+            (
+                r#"{"sql": "a", "params": ["1", null, 2], "types": [1700, 0, 4294967295]}"#,
+                [1700, 0, u32::MAX],
+            ),
+            (r#"{"sql": "a", "params": ["1", null, 2], "types": [20]}"#, [20, 0, 0]),
+            (r#"{"sql": "a", "params": ["1", null, 2], "types": []}"#, [0, 0, 0]),
+            (r#"{"batch": [{"sql": "a", "params": [1, 2, 3], "types": [0, 23]}]}"#, [0, 23, 0]),
+            (r#"{"groups": [{"sql": "a", "params": [1, 2, 3], "types": [0, 23]}]}"#, [0, 23, 0]),
+        ] {
+            let frames = frames(body);
+            // Tag, length, an empty name, the text "a", then the count and the OIDs.
+            let types = &frames[5 + 1 + 2..];
+            let declared = std::iter::once(&types[..2]).chain(types[2..].chunks(4));
+            let declared: Vec<u32> = declared
+                .take(4)
+                .map(|bytes| bytes.iter().fold(0, |value, byte| value << 8 | u32::from(*byte)))
+                .collect();
+            assert_eq!(declared, [&[3], &expected[..]].concat(), "{body}");
+        }
+    }
+
+    #[test]
     fn a_batch_is_one_group() {
         let frames = frames(r#"{"batch": [{"sql": "a"}, {"sql": "b", "params": [1]}]}"#);
         let Request::Pipeline(groups) = Request::parse(&frames, &Default::default()).unwrap() else {
@@ -327,6 +374,12 @@ mod tests {
             (r#"{"sql": "a", "parms": []}"#, "unknown field `parms`"),
             (r#"{"sql": "a", "params": null}"#, "params must be an array"),
             (r#"{"sql": "a", "params": {}}"#, "params must be an array"),
+            (r#"{"sql": "a", "params": [1], "types": [1, 2]}"#, "types has 2 elements to 1 params"),
+            (r#"{"sql": "a", "params": [1], "types": ["int4"]}"#, "types must be an array of type OIDs"),
+            (r#"{"sql": "a", "params": [1], "types": [-1]}"#, "types must be an array of type OIDs"),
+            (r#"{"sql": "a", "params": [1], "types": null}"#, "types must be an array of type OIDs"),
+            (r#"{"batch": [{"sql": "a"}], "types": []}"#, "types stands beside batch"),
+            (r#"{"groups": [{"sql": "a"}], "types": []}"#, "beside groups"),
             (r#"{"sql": "a\u0000"}"#, "sql holds a zero character"),
             (r#"{"sql": "\ud800"}"#, "sql holds an escape"),
             (r#"{"sql": "a", "batch": []}"#, "send one of them"),

@@ -3,7 +3,7 @@
 import { ProtocolError, UsageError, setOutcome, type SqlErrorFields } from "../errors.js";
 import { TruncatedError, type Answer } from "../response.js";
 import { define, store, storeElement, type Rows } from "../rows.js";
-import type { Statement } from "../statement.js";
+import { duplicateError, duplicateOf, type Statement } from "../statement.js";
 import type { Field } from "../types.js";
 import { Malformed, textReader } from "../values.js";
 import { errorFields } from "./error.js";
@@ -76,6 +76,9 @@ function answer({ fields: columns, rows: texts, command = "", rowCount = null }:
       columnNumber: columnID,
     }),
   );
+  const duplicate = duplicateOf(fields);
+  const wrong = duplicate === undefined ? undefined : duplicateError(duplicate, statement);
+  if (wrong !== undefined) throw wrong;
   const { arrayRows, mapping } = statement;
   const template: Record<string, null> = Object.fromEntries(fields.map(({ name }) => [name, null]));
   const rows = texts.map(() => (arrayRows ? [] : { ...template })) as Rows;

@@ -22,6 +22,10 @@ export class SqlOverHttp implements Protocol {
   request([{ statements, mode }]: readonly Group[], options: Options): Message {
     if (options.decode === "local")
       throw new UsageError('decode: "local" is for endpoints of onetrip: others know neither frames nor blocks.');
+    if (statements.some(({ types }) => types !== undefined))
+      throw new UsageError(
+        "Only endpoints of onetrip know declared types by OID: give sql.typed the name of the type.",
+      );
     const headers = {
       "content-type": "application/json",
       "neon-connection-string": this.#connectionString,

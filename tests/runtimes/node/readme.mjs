@@ -12,7 +12,7 @@ const blocks = [...readFileSync(join(root, "pkg/README.md"), "utf8").matchAll(/^
   ([, text]) => text,
 );
 const source = blocks.join("\n").replaceAll("https://role:password@endpoint.example/shop", url);
-const program = `${source}\nconsole.log(JSON.stringify({ items, cheap, cup, none, total, ids, pairs, rowCount, fields: fields.length, handed: await (await handler()).json(), rows, found, order, left, count: String(count), slim: await slim\`select 1 as one\` }));\n`;
+const program = `${source}\nconsole.log(JSON.stringify({ items, cheap, cup, none, total, ids, pairs, rowCount, fields: fields.length, handed: await (await handler()).json(), rows, found, order, left, count: String(count), cents: doubled.cents, slim: await slim\`select 1 as one\` }));\n`;
 writeFileSync(join(project, "readme.ts"), program);
 writeFileSync(
   join(project, "tsconfig.json"),
@@ -76,6 +76,7 @@ try {
     order: { id: "1" },
     left: [{ stock: 4 }],
     count: "4",
+    cents: 2500,
     slim: [{ one: 1 }],
   };
   if (JSON.stringify(found) !== JSON.stringify(expected))

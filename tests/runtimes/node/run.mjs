@@ -1,5 +1,5 @@
 // The package in Node, from the packed tarball: as an ES module, by require, and with rows decoded in WebAssembly;
-// the programs of its README, and composition.
+// the programs of its README, composition, and values of all types.
 //
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/node/run.mjs
 
@@ -73,5 +73,9 @@ await withProject(async (project) => {
   const composition = join(project, "composition.mjs");
   copyFileSync(join(root, "tests/runtimes/node/composition.mjs"), composition);
   execFileSync(process.execPath, [composition, url], { stdio: "inherit" });
+  const types = join(project, "types.mjs");
+  copyFileSync(join(root, "tests/runtimes/node/types.mjs"), types);
+  const env = { ...process.env, TZ: "America/New_York" };
+  execFileSync(process.execPath, [types, url, root], { stdio: "inherit", env });
 });
 process.exit(ok ? 0 : 1);

@@ -218,8 +218,9 @@ impl BlockEncoder {
 
 impl BlockOptions {
     fn kind(&self, type_oid: u32) -> Kind {
-        use crate::representation::{Int8, Json, Timestamps};
+        use crate::representation::{Int8, Json, Timestamps, Values};
         match type_oid {
+            _ if self.values == Values::Text => Kind::Text,
             oid::BOOL => Kind::Bool,
             oid::INT2 | oid::INT4 => Kind::Int32,
             oid::OID => Kind::Uint32,
