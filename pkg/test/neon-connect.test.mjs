@@ -271,8 +271,9 @@ test("a refusal is an EndpointError with the code that an onetrip endpoint would
     const error = await failure(answered([answer], { maxAttempts: 1 }).sql`select 1`);
     assert.ok(error instanceof EndpointError, error.message);
     assert.deepEqual([error.status, error.code, error.retryable], [status, code, retryable]);
-    assert.equal(error instanceof RefusedError, status < 500);
-    assert.equal(error.outcome, status < 500 ? "notExecuted" : "unknown");
+    const isRefused = status < 500 && code !== "malformed_request";
+    assert.equal(error instanceof RefusedError, isRefused);
+    assert.equal(error.outcome, isRefused ? "notExecuted" : "unknown");
   }
 });
 
@@ -281,6 +282,13 @@ test("a connection that PostgreSQL ended is its error, and nobody knows what it 
   const error = await failure(sql`insert into t values (1)`);
   assert.ok(error instanceof SqlError);
   assert.deepEqual([error.code, error.severity, error.outcome, requests.length], ["57P01", "FATAL", "unknown", 1]);
+});
+
+test("a statement may raise the SQLSTATEs of refused logins", async () => {
+  const { sql } = answered([json({ message: "raised", code: "28000", severity: "ERROR" }, { status: 400 })]);
+  const error = await failure(sql`select 1`);
+  assert.ok(error instanceof SqlError);
+  assert.deepEqual([error.code, error.statement], ["28000", 0]);
 });
 
 test("what was surely not executed is sent again, and nothing else", async () => {

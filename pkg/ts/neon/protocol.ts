@@ -91,7 +91,8 @@ function refusal(url: string, { status, headers }: Response, text: string, group
   const message = members?.["message"];
   const given = members?.["code"];
   const sqlstate = typeof given === "string" && given !== "" ? given : undefined;
-  if (members !== undefined && sqlstate !== undefined && !LOGIN.includes(sqlstate)) {
+  const isLogin = sqlstate !== undefined && LOGIN.includes(sqlstate) && members?.["severity"] !== "ERROR";
+  if (members !== undefined && sqlstate !== undefined && !isLogin) {
     const fields = errorFieldsOf(members);
     // Which statement of a batch failed, only an onetrip endpoint says.
     const index = Number(headers.get("onetrip-statement") ?? (statements.length === 1 ? 0 : NaN));
@@ -106,7 +107,8 @@ function refusal(url: string, { status, headers }: Response, text: string, group
     typeof message === "string"
       ? message.slice(0, 1000)
       : "This is no answer of a Neon-compatible endpoint: check the option endpoint";
-  const isUnknown = code === "connection_lost" || (code === undefined && status >= 500);
+  // Neon's proxy says 400 without an SQLSTATE of answers that it did not understand, too.
+  const isUnknown = code === "connection_lost" || code === "malformed_request" || (code === undefined && status >= 500);
   return new (isUnknown ? EndpointError : RefusedError)(
     `${url} answered ${status}: ${what}`,
     status,
@@ -117,7 +119,7 @@ function refusal(url: string, { status, headers }: Response, text: string, group
   );
 }
 
-/** What PostgreSQL says of a login that it refuses: nothing was executed. */
+/** What PostgreSQL says of a login that it refuses, unless a statement raised it: nothing was executed. */
 const LOGIN = ["28P01", "28000", "3D000", "53300"];
 
 /** The code that an onetrip endpoint would give. src/neon/answer.rs has the same lines. */

@@ -3,6 +3,8 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { runRequests } from "../requests/checks.mjs";
 import { bundle, newPrefix, printMistakes, printReport, root, scenarioFiles } from "../shared/package.mjs";
 import { withWorkerd } from "../workerd/workerd.mjs";
 
@@ -11,6 +13,15 @@ const shared = JSON.stringify(join(root, "tests/runtimes/shared/scenarios.mjs"))
 const LEFT = {
   a_transaction_left_open_is_an_error_and_is_rolled_back:
     "in this protocol it is an error like those of PostgreSQL, with SQLSTATE 25000",
+};
+
+/** Checks of requests that this protocol cannot pass, and why. */
+const REQUESTS_LEFT = {
+  "queries of one tick are one request": "a request holds one group",
+  "a mistake that the endpoint refuses": "a NUL character is refused by PostgreSQL itself, with SQLSTATE 22021",
+  "the endpoint cancels at the deadline by itself": "no header tells the deadline",
+  "response() hands on JSON": "answers are not rows alone",
+  "response() rejects as the query does": "answers are not rows alone",
 };
 
 /**
@@ -59,6 +70,22 @@ export async function runConnect(project, endpoint, url) {
     });
     print(name, JSON.parse(output.trim().split("\n").pop()));
   }
+
+  const installed = (file) => import(pathToFileURL(join(project, "node_modules/onetrip/dist", file)).href);
+  const [onetrip, sqlstate] = [await installed("neon/index.js"), await installed("sqlstate.js")];
+  const connect = (text, options) => onetrip.connect(text, { endpoint: `http://${endpoint}/sql`, ...options });
+  const failed = await runRequests(connect, url, onetrip, sqlstate, newPrefix());
+  const left = Object.keys(REQUESTS_LEFT);
+  const wrong = [
+    ...failed.filter((line) => !left.some((start) => line.startsWith(start))),
+    ...left.filter((start) => !failed.some((line) => line.startsWith(start))).map((start) => `${start}: it passes now`),
+  ];
+  console.log(
+    `connect of onetrip/neon, Node: requests ${wrong.length === 0 ? "do in PostgreSQL what they should" : "FAILED"}`,
+  );
+  for (const [start, reason] of Object.entries(REQUESTS_LEFT)) console.log(`  skipped ${start}: ${reason}`);
+  for (const line of wrong) console.error(`  FAILED ${line}`);
+  ok = wrong.length === 0 && ok;
 
   const out = join(project, "neon-worker");
   const source = `import * as onetrip from "onetrip/neon";
