@@ -90,6 +90,26 @@ const cases = {
     const unconfigured = await launcher(project, ["check-config", "--config", "not-there.toml"]);
     assert.equal(unconfigured.status, 2);
     assert.match(unconfigured.stderr, /not-there\.toml/);
+    // The endpoint looks at variables that begin as the launcher's do.
+    const folder = readdirSync(project.cache).find((file) => file.startsWith("endpoint-"));
+    const named = { ONETRIP_ENDPOINT: join(project.cache, folder, "bin/onetrip") };
+    const configured = await launcher(project, ["check-config", "--database", "a=postgresql://127.0.0.1/a"], named);
+    assert.equal(configured.status, 0, configured.text);
+  },
+
+  async "pnpm dlx, bun x and deno run start it, too, where they are installed"() {
+    const others = { pnpm: ["dlx", "onetrip"], bun: ["x", "onetrip"], deno: ["run", "--allow-all", "npm:onetrip"] };
+    for (const [program, args] of Object.entries(others)) {
+      if (!process.env.PATH.split(":").some((folder) => existsSync(join(folder, program)))) {
+        console.log(`    skipped ${program}: it is not on the PATH`);
+        continue;
+      }
+      const settings = { npm_config_registry: `${registry.url}/`, NPM_CONFIG_REGISTRY: `${registry.url}/` };
+      const check = [...args, "check-config", "--database", "a=postgresql://127.0.0.1/a"];
+      const { status, text } = await run(newProject(program), program, check, settings);
+      assert.equal(status, 0, `${program}: ${text}`);
+      assert.match(text, /the configuration can be used/);
+    }
   },
 
   async "two that fetch at once both start"() {
