@@ -182,12 +182,13 @@ export function rustRows(results) {
 
 export function rustCold(results) {
   const [onetrip] = results;
-  const lines = results.map(({ candidate, median, low, high }) => [
+  const lines = results.map(({ candidate, median, low, high, roundTrips }) => [
     candidate,
     `${median.toFixed(0)} (${low.toFixed(0)} – ${high.toFixed(0)})`,
+    String(roundTrips),
     ratio(median / onetrip.median),
   ]);
-  return table(["first query", "ms, median (quartiles)", "against onetrip"], lines);
+  return table(["first query", "ms, median (quartiles)", "round trips", "against onetrip"], lines);
 }
 
 export function sharing(results) {

@@ -19,12 +19,10 @@ impl DataRow {
     /// # Errors
     /// When the body is not a DataRow.
     pub fn parse(body: Bytes) -> Result<DataRow, Error> {
-        let mut reader = Reader::new(&body);
-        for _ in 0..reader.u16("the number of values")? {
-            reader.value("a value")?;
+        match is_whole(&body) {
+            Some(true) => Ok(DataRow { body }),
+            _ => Err(refused(&body)),
         }
-        reader.end("DataRow")?;
-        Ok(DataRow { body })
     }
 
     /// How many values the row has.
@@ -51,6 +49,32 @@ impl DataRow {
     pub fn body(&self) -> &Bytes {
         &self.body
     }
+}
+
+/// Whether the body holds as many values as it says and nothing else. Each row passes here: no words are made.
+fn is_whole(body: &[u8]) -> Option<bool> {
+    let (count, mut rest) = body.split_first_chunk()?;
+    for _ in 0..u16::from_be_bytes(*count) {
+        let (len, value) = rest.split_first_chunk()?;
+        rest = match i32::from_be_bytes(*len) {
+            -1 => value,
+            len => value.get(usize::try_from(len).ok()?..)?,
+        };
+    }
+    Some(rest.is_empty())
+}
+
+/// What is wrong with a body that is not whole, and where.
+#[cold]
+fn refused(body: &[u8]) -> Error {
+    let mut reader = Reader::new(body);
+    let mut read = || {
+        for _ in 0..reader.u16("the number of values")? {
+            reader.value("a value")?;
+        }
+        reader.end("DataRow")
+    };
+    read().err().unwrap_or_else(|| Error::malformed(0, "it is no DataRow"))
 }
 
 impl fmt::Debug for DataRow {
