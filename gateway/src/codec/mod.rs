@@ -153,6 +153,24 @@ mod tests {
     }
 
     #[test]
+    fn only_one_transaction_as_postgresql_makes_it_and_without_settings_may_share_a_flight() {
+        let pipeline =
+            || Format::Json.decode(Bytes::from_static(br#"{"sql": "select 1"}"#), Representation::Frames);
+        assert!(pipeline().unwrap().shared_frames().is_some());
+        let check = |what: &str, change: fn(&mut Pipeline)| {
+            let mut pipeline = pipeline().unwrap();
+            change(&mut pipeline);
+            assert!(pipeline.shared_frames().is_none(), "{what}");
+        };
+        check("several groups", |pipeline| pipeline.groups = 2);
+        check("a script", |pipeline| pipeline.script = true);
+        check("a transaction of its own", |pipeline| pipeline.transaction = Bytes::from_static(b"begin"));
+        check("settings of a token or a connection string", |pipeline| {
+            pipeline.settings.set("app.user", "ada").unwrap();
+        });
+    }
+
+    #[test]
     fn frames_that_are_no_pipeline_are_refused_with_their_offset() {
         for (body, expected) in [
             (&b""[..], "byte 0"),
