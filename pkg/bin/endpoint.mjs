@@ -1,7 +1,7 @@
 // Where the endpoint's program is: named by the environment, in an installed package, in the cache, or still to be fetched.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -37,12 +37,15 @@ export async function fetchEndpoint(tell) {
   let staging;
   try {
     mkdirSync(cache, { recursive: true });
+    removeAbandoned(cache);
     // A place of its own: two that fetch at once do not meet before the rename, which only one of them can do.
     staging = mkdtempSync(join(cache, "endpoint.part-"));
   } catch (error) {
     throw new LauncherError(`The endpoint's program has no place: ${error.message}. Set XDG_CACHE_HOME to another.`);
   }
+  const stop = new AbortController();
   const leave = (signal) => {
+    stop.abort();
     rmSync(staging, { recursive: true, force: true });
     process.exit(128 + constants.signals[signal]);
   };
@@ -52,11 +55,11 @@ export async function fetchEndpoint(tell) {
     const [npm, first] = npmCommand();
     const options = ["pack", `${name}@${version}`, "--pack-destination", staging, "--loglevel=error", "--json=false"];
     // In the directory of the caller, whose .npmrc counts. npm holds what it gets against the registry's checksum.
-    const packed = await run(npm, [...first, ...options], process.cwd());
+    const packed = await run(npm, [...first, ...options], process.cwd(), stop.signal);
     if (packed.missing) throw new LauncherError(`npm is not on the PATH. ${otherWays(name)}`);
     if (packed.failed) throw new LauncherError(npmFailure(packed.output, name));
     const archive = readdirSync(staging).find((file) => file.endsWith(".tgz"));
-    const unpacked = await run("tar", ["-xzf", String(archive)], staging);
+    const unpacked = await run("tar", ["-xzf", String(archive)], staging, stop.signal);
     const folder = join(staging, "package");
     if (unpacked.missing || unpacked.failed || !existsSync(join(folder, PROGRAM)))
       throw new LauncherError(
@@ -141,10 +144,19 @@ function npmCommand() {
   return /\bnp[mx]-cli\.js$/.test(own) && existsSync(script) ? [process.execPath, [script]] : ["npm", []];
 }
 
-/** Runs a program to its end and keeps what it says. */
-function run(program, args, cwd) {
+/** Removes what a fetch that was killed an hour or longer ago has left. */
+function removeAbandoned(cache) {
+  for (const name of readdirSync(cache).filter((file) => file.startsWith("endpoint.part-"))) {
+    const path = join(cache, name);
+    const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Infinity };
+    if (Date.now() - mtimeMs > 3_600_000) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Runs a program to its end, or until `signal`, and keeps what it says. */
+function run(program, args, cwd, signal) {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, args, { cwd, stdio: ["ignore", "pipe", "pipe"], signal });
     const parts = [];
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (part) => parts.push(part));
     const end = (outcome) => resolve({ ...outcome, output: Buffer.concat(parts).toString() });

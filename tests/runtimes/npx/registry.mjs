@@ -6,13 +6,14 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
 /**
- * Serves tarballs; resolves to `{ url, requests, corrupt, close }`. `requests` holds the paths that were asked for, and the
- * tarballs of packages whose names are in `corrupt` are sent with a byte changed.
+ * Serves tarballs; resolves to `{ url, requests, corrupt, stalled, close }`. `requests` holds the paths that were asked for; the
+ * tarballs of packages whose names are in `corrupt` are sent with a byte changed, those in `stalled` not at all.
  */
 export async function startRegistry(tarballs) {
   const packages = new Map(tarballs.map((path) => packageOf(path)).map((found) => [found.manifest.name, found]));
   const requests = [];
   const corrupt = new Set();
+  const stalled = new Set();
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://registry").pathname).slice(1);
     requests.push(path);
@@ -22,7 +23,7 @@ export async function startRegistry(tarballs) {
       response.writeHead(404, { "content-type": "application/json" }).end('{"error":"not found"}');
     } else if (file === undefined) {
       response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(packument(found, url)));
-    } else {
+    } else if (!stalled.has(name)) {
       const bytes = Buffer.from(found.bytes);
       if (corrupt.has(name)) bytes[bytes.length >> 1] ^= 1;
       response.writeHead(200, { "content-type": "application/octet-stream" }).end(bytes);
@@ -34,7 +35,7 @@ export async function startRegistry(tarballs) {
     server.closeAllConnections();
     return new Promise((resolve) => server.close(resolve));
   };
-  return { url, requests, corrupt, close };
+  return { url, requests, corrupt, stalled, close };
 }
 
 function packageOf(path) {

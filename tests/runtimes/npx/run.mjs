@@ -3,10 +3,19 @@
 //   node tests/runtimes/npx/run.mjs      (after pkg/scripts/build.mjs and pkg/scripts/endpoint.mjs)
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { root } from "../shared/package.mjs";
-import { endAll, isGone, newWork, packedPackages, projectIn, run, startDev } from "./project.mjs";
+import { endAll, isGone, newWork, packedPackages, projectIn, run, start, startDev } from "./project.mjs";
 import { startRegistry } from "./registry.mjs";
 
 const { version } = JSON.parse(readFileSync(join(root, "pkg/package.json"), "utf8"));
@@ -22,10 +31,10 @@ const install = async (project, ...packages) => {
 };
 
 /** The launcher, without npx before it. */
-const launcher = (project, args, change) =>
-  run(project, process.execPath, ["node_modules/onetrip/bin/onetrip.mjs", ...args], change);
+const launcher = (project, args, change) => run(project, process.execPath, [LAUNCHER, ...args], change);
 
 const fetched = () => registry.requests.filter((path) => path.startsWith(`${NAME}/-/`)).length;
+const LAUNCHER = "node_modules/onetrip/bin/onetrip.mjs";
 const DEV = ["dev", "--ephemeral", "--port", "0"];
 
 const cases = {
@@ -78,7 +87,7 @@ const cases = {
   async "signals and exit codes are the program's, and a launcher that is killed leaves nothing behind"() {
     const project = newProject("signals");
     await install(project, "onetrip");
-    const args = ["node_modules/onetrip/bin/onetrip.mjs", ...DEV];
+    const args = [LAUNCHER, ...DEV];
     const stopped = await startDev(project, process.execPath, args);
     stopped.child.kill("SIGINT");
     assert.deepEqual(await stopped.ended, { code: 0, signal: null });
@@ -116,14 +125,32 @@ const cases = {
     const project = newProject("twice");
     await install(project, "onetrip");
     const before = fetched();
-    const start = () => startDev(project, process.execPath, ["node_modules/onetrip/bin/onetrip.mjs", ...DEV]);
-    const both = await Promise.all([start(), start()]);
+    const startOne = () => startDev(project, process.execPath, [LAUNCHER, ...DEV]);
+    const both = await Promise.all([startOne(), startOne()]);
     assert.equal(fetched(), before + 2, "neither found it there");
     for (const dev of both) {
       process.kill(-dev.child.pid, "SIGTERM");
       await dev.ended;
     }
     assert.equal(readdirSync(project.cache).filter((file) => file.startsWith("endpoint")).length, 1);
+  },
+
+  async "Ctrl-C during the fetch leaves nothing, and what a killed one has left goes with the next"() {
+    const project = newProject("stopped");
+    await install(project, "onetrip");
+    const [old, young] = ["old", "young"].map((name) => join(project.cache, `endpoint.part-${name}`));
+    for (const folder of [old, young]) mkdirSync(folder);
+    utimesSync(old, new Date(), new Date(Date.now() - 2 * 3_600_000));
+    registry.stalled.add(NAME);
+    const before = fetched();
+    const stopped = await start(project, process.execPath, [LAUNCHER, ...DEV], /fetching/);
+    while (fetched() === before) await new Promise((resolve) => setTimeout(resolve, 20));
+    const parts = () => readdirSync(project.cache).filter((file) => file.startsWith("endpoint"));
+    assert.equal(parts().length, 2, "the young one may be another's, and ours");
+    stopped.child.kill("SIGINT");
+    assert.equal((await stopped.ended).code, 130);
+    registry.stalled.clear();
+    assert.deepEqual(parts(), ["endpoint.part-young"]);
   },
 
   async "an installed package of the endpoint is used, and only of the same version"() {
