@@ -77,7 +77,7 @@ export const fragments = {
         : columns === undefined && keysOf("sql.values", row).find((key) => !keys.includes(key as string));
       if (extra !== false && extra !== undefined)
         throw new UsageError(
-          `sql.values: row ${index} has a column ${JSON.stringify(extra)} that row 0 has not. Name the columns that are meant: sql.values(rows, ["…"]).`,
+          `sql.values: row ${index} has a column ${JSON.stringify(extra)} that row 0 has not; name the columns: sql.values(rows, ["…"]).`,
         );
       keys.forEach((key, column) => {
         texts.push(column > 0 ? ", " : index > 0 ? "), (" : `${head}values (`);

@@ -116,9 +116,11 @@ function temporalText(value: object, tag: string): string {
 
 /** PostgreSQL knows no signed years and no year 0: 1 BC comes before 1. */
 function isoText(iso: string): string {
-  const year = Number(/^([+-]\d{6}|0000)-/.exec(iso)?.[1] ?? 1);
-  const digits = String(year > 0 ? year : 1 - year).padStart(4, "0");
-  return year > 0 && iso[0] !== "+" ? iso : iso.replace(/^[+-]?\d+/, digits) + (year > 0 ? "" : " BC");
+  const [found, year] = /^([+-]\d{6}|0000)-/.exec(iso) ?? [];
+  if (found === undefined) return iso;
+  const number = Number(year);
+  const text = String(number > 0 ? number : 1 - number).padStart(4, "0") + iso.slice(year.length);
+  return number > 0 ? text : `${text} BC`;
 }
 
 /** bytea as PostgreSQL reads it as text. */

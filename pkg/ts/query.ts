@@ -127,12 +127,10 @@ export class LazyQuery<Result> implements Query<Result> {
   /** The same statement with a result of another form. */
   #as(form: Form, arrayRows = this.#parts.wanted.arrayRows): LazyQuery<never> {
     if (isSent(this as LazyQuery<unknown>))
-      throw new UsageError("The query was sent already; say what result it should have before it is awaited.");
+      throw new UsageError("The query was sent already; choose its form before it is awaited.");
     const { wanted } = this.#parts;
     if (wanted.form !== rows)
-      throw new UsageError(
-        "The query has a form already: full(), one(), maybeOne(), value() and column() exclude one another.",
-      );
+      throw new UsageError("The query has its form already: full(), one(), maybeOne(), value() or column().");
     return new LazyQuery({ ...this.#parts, wanted: { ...wanted, form, arrayRows } });
   }
 
@@ -149,7 +147,7 @@ export function compose({ source, wanted: { options } }: Parts): Composed {
   append(composed, source, 0);
   if (composed.params.length > PARAMETERS_LIMIT) {
     throw new UsageError(
-      `The statement has ${composed.params.length} parameters, and PostgreSQL takes ${PARAMETERS_LIMIT} at most. Send many rows as one parameter: insert into t select * from json_populate_recordset(null::t, \${sql.json(rows)}), or an array for each column to unnest(…).`,
+      `The statement has ${composed.params.length} parameters, and PostgreSQL takes ${PARAMETERS_LIMIT}. Send many rows as one: json_populate_recordset(null::t, \${sql.json(rows)}), or an array for each column to unnest(…).`,
     );
   }
   return composed;
@@ -220,7 +218,6 @@ function appendParameter(composed: Composing, value: unknown): string {
  */
 function appendEmptyList(composed: Composing): void {
   const operator = /(\bnot\s+)?\bin\s*$/i.exec(composed.text);
-  if (operator === null)
-    throw new UsageError("An empty sql.list can stand only behind in or not in: PostgreSQL has no ().");
+  if (operator === null) throw new UsageError("An empty sql.list can only stand behind in or not in.");
   composed.text = composed.text.slice(0, operator.index) + (operator[1] ? "<> all ('{}')" : "= any ('{}')");
 }

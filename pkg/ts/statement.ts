@@ -48,7 +48,7 @@ export function duplicateOf(fields: readonly Field[]): string | undefined {
 export function duplicateError(name: string, { arrayRows, mapping }: Statement): UsageError | undefined {
   if (arrayRows || mapping.duplicateColumns !== "error") return undefined;
   const error = new UsageError(
-    `Several columns are named "${name}", and an object can hold one. Name them apart (select a.id as a_id), take rows as arrays() or choose duplicateColumns: "last".`,
+    `Several columns are named "${name}", and an object holds one of them. Name them apart (a.id as a_id), take arrays() or choose duplicateColumns: "last".`,
   );
   setOutcome(error, "executed");
   return error;

@@ -590,6 +590,11 @@ fn accept_chooses_by_quality_and_refuses_what_it_does_not_know() {
             Ok(Representation::Json(JsonOptions { result: JsonResult::Rows, ..JsonOptions::default() })),
         ),
         ("application/json; result=some", Err("result=some")),
+        (
+            "application/vnd.onetrip.blocks; values=text",
+            Ok(Representation::Blocks(BlockOptions { values: Values::Text, ..BlockOptions::default() })),
+        ),
+        ("application/vnd.onetrip.blocks; values=binary", Err("values=binary")),
         ("text/html", Err("text/html")),
         ("", Err("asks for")),
         ("application/json;q=0", Err("asks for")),
