@@ -121,7 +121,7 @@ function writeInline(wasmDir, bytes) {
   writeFileSync(join(wasmDir, "inline.js"), text);
   writeFileSync(
     join(wasmDir, "module.d.ts"),
-    "/** The module as Workers and bundlers import it: compiled. */\ndeclare const module: WebAssembly.Module;\nexport default module;\n",
+    'import type { WasmModule } from "../load.js";\n\n/** The module as Workers and bundlers import it: compiled. */\ndeclare const module: WasmModule;\nexport default module;\n',
   );
   writeFileSync(
     join(wasmDir, "inline.d.ts"),

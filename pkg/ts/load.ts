@@ -3,20 +3,21 @@
 import type { LoadWasm, Wasm } from "./wasm.js";
 
 /** A compiled module where the platform forbids compiling (Workers, Vercel Edge), or its bytes. */
-export type WasmSource = WebAssembly.Module | BufferSource;
+export type WasmSource = WasmModule | ArrayBuffer | ArrayBufferView;
 
-let loaded: Promise<Wasm> | undefined;
+/** `WebAssembly.Module`, which Node's types do not have. */
+export type WasmModule = typeof globalThis extends { WebAssembly: { Module: { prototype: infer Module } } }
+  ? Module
+  : never;
 
-/** A loader of the module from `source`, which is asked when the module is first needed. */
+let loaded: Wasm | undefined;
+
+/**
+ * A loader of the module from `source`, which is asked when the module is first needed. Requests that need it at once
+ * load it each for itself: a Worker's request that is cancelled runs no further, so none may wait for another's work.
+ */
 export function loadFrom(source: () => WasmSource | Promise<WasmSource>): LoadWasm {
-  return () => {
-    loaded ??= instantiate(source).catch((error: unknown) => {
-      // The next request may have more luck with the file or the network.
-      loaded = undefined;
-      throw error;
-    });
-    return loaded;
-  };
+  return async () => loaded ?? (await instantiate(source));
 }
 
 async function instantiate(source: () => WasmSource | Promise<WasmSource>): Promise<Wasm> {
@@ -31,14 +32,18 @@ async function instantiate(source: () => WasmSource | Promise<WasmSource>): Prom
     exports.__wbindgen_start?.();
   };
   const imports = { "./onetrip_bg.js": glue } as unknown as WebAssembly.Imports;
-  begin(await WebAssembly.instantiate(module, imports));
-  return {
+  const instance = await WebAssembly.instantiate(module as WebAssembly.Module, imports);
+  // Another request may have been sooner; the glue knows one instance.
+  if (loaded !== undefined) return loaded;
+  begin(instance);
+  loaded = {
     ...glue,
     get memory() {
       return exports.memory;
     },
-    reset: () => begin(new WebAssembly.Instance(module, imports)),
+    reset: () => begin(new WebAssembly.Instance(module as WebAssembly.Module, imports)),
   };
+  return loaded;
 }
 
 interface Exports {

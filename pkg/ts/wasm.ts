@@ -10,7 +10,7 @@ import type { Mapping } from "./types.js";
 
 /** The exports of the boundary crate (pkg/src), as wasm-bindgen's own declarations have them, and what a trap needs. */
 export interface Wasm {
-  readonly memory: WebAssembly.Memory;
+  readonly memory: { readonly buffer: ArrayBuffer };
   start(utf16: boolean, int8_binary: boolean, timestamps_text: boolean, json_text: boolean, values_text: boolean): void;
   input(length: number): number;
   encode(): number;
