@@ -4,6 +4,7 @@ mod demo;
 mod http;
 mod json;
 mod process;
+mod runtimes;
 mod stack;
 mod step;
 mod suites;
@@ -64,7 +65,8 @@ fn help() -> String {
   demo [--keep]     a query, a batch and an error from a Worker through the gateway to PostgreSQL;
                     --keep stays up and prints URLs
   test [suite…]     the test suites, all of them or those named:
-                    {suites}
+                    {suites};
+                    runtimes/NAME is one of {runtimes}
   ci                what CI runs: formatting, lints, documentation, and all suites
   build-pkg         the npm package: pkg/dist and its tarball
   build-endpoint    the npm package of the endpoint for this machine: pkg/endpoint
@@ -75,6 +77,7 @@ fn help() -> String {
 Everything is installed into target/tools and node_modules, except Chromium and PgBouncer, which come from the system.
 ",
         suites = suites::names().join(", "),
+        runtimes = runtimes::RUNTIMES.join(", "),
         tools = tools::names().join(", "),
     )
 }

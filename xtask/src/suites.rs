@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    http, root,
+    http, root, runtimes,
     stack::{Stack, target_dir},
     step::Failure,
     tools::{self, Tool, cargo, command, ensure},
@@ -19,42 +19,63 @@ use crate::{
 struct Suite {
     name: &'static str,
     what: &'static str,
-    run: fn() -> Result<(), Failure>,
+    run: Run,
 }
 
-const TESTS: [Suite; 9] = [
-    Suite { name: "rust", what: "every crate on this machine, against a real PostgreSQL", run: rust },
-    Suite { name: "wire-wasm", what: "the protocol's tests again, on wasm32", run: wire_wasm },
-    Suite { name: "fuzz", what: "the decoders on mutated bytes, for some seconds", run: fuzz },
+/// How a suite is run.
+#[derive(Clone, Copy)]
+enum Run {
+    Whole(fn() -> Result<(), Failure>),
+    /// Each of these parts can be run on its own, by `suite/part`.
+    Parts(&'static [&'static str], fn(&[&str]) -> Result<(), Failure>),
+}
+
+const TESTS: [Suite; 10] = [
+    Suite {
+        name: "rust",
+        what: "every crate on this machine, against a real PostgreSQL",
+        run: Run::Whole(rust),
+    },
+    Suite { name: "wire-wasm", what: "the protocol's tests again, on wasm32", run: Run::Whole(wire_wasm) },
+    Suite { name: "fuzz", what: "the decoders on mutated bytes, for some seconds", run: Run::Whole(fuzz) },
     Suite {
         name: "npm",
-        what: "the npm package: size budget, unit tests, its tarball in Node and the Edge runtime",
-        run: npm,
+        what: "the npm package: size budget, unit tests, requests against PostgreSQL",
+        run: Run::Whole(npm),
     },
     Suite {
         name: "npx",
         what: "`npx onetrip dev` from a registry to a first row, and how it fails",
-        run: npx,
+        run: Run::Whole(npx),
     },
     Suite {
         name: "examples",
         what: "the READMEs' first steps and the examples, word for word",
-        run: examples,
+        run: Run::Whole(examples),
     },
-    Suite { name: "workerd", what: "the TypeScript and the Rust Worker in a real workerd", run: workerd },
+    Suite {
+        name: "runtimes",
+        what: "the packed npm package in every runtime, each a project as its user would have it",
+        run: Run::Parts(runtimes::RUNTIMES, runtimes::run),
+    },
+    Suite { name: "workerd", what: "the Rust Worker in a real workerd", run: Run::Whole(workerd) },
     Suite {
         name: "neon",
         what: "the published clients of Neon's protocol and onetrip/neon, in Node and in a real workerd",
-        run: neon,
+        run: Run::Whole(neon),
     },
-    Suite { name: "browser", what: "the driver and the npm package in a headless browser", run: browser },
+    Suite { name: "browser", what: "the driver in a headless browser", run: Run::Whole(browser) },
 ];
 
 const CHECKS: [Suite; 4] = [
-    Suite { name: "format", what: "cargo fmt --check", run: format },
-    Suite { name: "clippy", what: "lints on this machine's target, warnings are errors", run: clippy },
-    Suite { name: "clippy-wasm", what: "lints on wasm32, warnings are errors", run: clippy_wasm },
-    Suite { name: "docs", what: "the documentation builds without warnings", run: docs },
+    Suite { name: "format", what: "cargo fmt --check", run: Run::Whole(format) },
+    Suite {
+        name: "clippy",
+        what: "lints on this machine's target, warnings are errors",
+        run: Run::Whole(clippy),
+    },
+    Suite { name: "clippy-wasm", what: "lints on wasm32, warnings are errors", run: Run::Whole(clippy_wasm) },
+    Suite { name: "docs", what: "the documentation builds without warnings", run: Run::Whole(docs) },
 ];
 
 /// The names that [`test()`] takes.
@@ -68,14 +89,14 @@ pub fn names() -> Vec<&'static str> {
 /// When a suite fails, after all have run; or when a name is unknown.
 pub fn test(wanted: &[&str]) -> Result<(), Failure> {
     if wanted.is_empty() {
-        return run(TESTS.iter());
+        return run(TESTS.iter().map(Chosen::from));
     }
     let all = || CHECKS.iter().chain(&TESTS);
-    if let Some(name) = wanted.iter().find(|name| !all().any(|suite| suite.name == **name)) {
+    if let Some(name) = wanted.iter().find(|name| !all().any(|suite| suite.is_named_by(name))) {
         let known: Vec<&str> = all().map(|suite| suite.name).collect();
         return Err(Failure::new(format!("there is no suite `{name}`; there are {}", known.join(", "))));
     }
-    run(all().filter(|suite| wanted.contains(&suite.name)))
+    run(all().filter_map(|suite| suite.chosen(wanted)))
 }
 
 /// `cargo xtask ci`: formatting, lints, documentation, then all suites.
@@ -84,15 +105,57 @@ pub fn test(wanted: &[&str]) -> Result<(), Failure> {
 /// As [`test()`].
 pub fn ci(rest: &[&str]) -> Result<(), Failure> {
     crate::no_arguments(rest)?;
-    run(CHECKS.iter().chain(&TESTS))
+    run(CHECKS.iter().chain(&TESTS).map(Chosen::from))
 }
 
-fn run<'a>(suites: impl Iterator<Item = &'a Suite>) -> Result<(), Failure> {
+/// A suite and which of its parts to run; all, if none is named.
+struct Chosen<'a> {
+    suite: &'a Suite,
+    parts: Vec<&'static str>,
+}
+
+impl<'a> From<&'a Suite> for Chosen<'a> {
+    fn from(suite: &'a Suite) -> Self {
+        let parts = match suite.run {
+            Run::Whole(_) => Vec::new(),
+            Run::Parts(parts, _) => parts.to_vec(),
+        };
+        Self { suite, parts }
+    }
+}
+
+impl Suite {
+    /// Whether a word of the command line means this suite or a part of it.
+    fn is_named_by(&self, word: &str) -> bool {
+        word == self.name || self.part(word).is_some()
+    }
+
+    /// The part that `suite/part` means.
+    fn part(&self, word: &str) -> Option<&'static str> {
+        let Run::Parts(parts, _) = self.run else { return None };
+        let wanted = word.strip_prefix(self.name)?.strip_prefix('/')?;
+        parts.iter().copied().find(|part| *part == wanted)
+    }
+
+    /// What of this suite is wanted, if anything is.
+    fn chosen(&self, wanted: &[&str]) -> Option<Chosen<'_>> {
+        if wanted.contains(&self.name) {
+            return Some(self.into());
+        }
+        let parts: Vec<&str> = wanted.iter().filter_map(|word| self.part(word)).collect();
+        (!parts.is_empty()).then_some(Chosen { suite: self, parts })
+    }
+}
+
+fn run<'a>(chosen: impl Iterator<Item = Chosen<'a>>) -> Result<(), Failure> {
     let mut results: Vec<(&str, Duration, bool)> = Vec::new();
-    for suite in suites {
+    for Chosen { suite, parts } in chosen {
         println!("\n── {}: {}", suite.name, suite.what);
         let begun = Instant::now();
-        let outcome = (suite.run)();
+        let outcome = match suite.run {
+            Run::Whole(run) => run(),
+            Run::Parts(_, run) => run(&parts),
+        };
         if let Err(failure) = &outcome {
             println!("{failure}");
         }
@@ -146,7 +209,7 @@ fn npm() -> Result<(), Failure> {
         show(command("tsc").args(["--project", example]))?;
     }
     let stack = Stack::start()?;
-    for runtime in ["node", "requests", "migrating", "edge-light", "others"] {
+    for runtime in ["requests", "migrating"] {
         show(command("node").arg(format!("tests/runtimes/{runtime}/run.mjs")).env(TEST_URL, stack.url()))?;
     }
     Ok(())
@@ -194,11 +257,8 @@ fn pack_endpoint() -> Result<(), Failure> {
 }
 
 fn workerd() -> Result<(), Failure> {
-    tools::build_package_if_changed()?;
     let rust = workers::build_rust(Scenarios::With)?;
     let stack = Stack::start()?;
-    show(command("node").arg("tests/runtimes/workerd/run.mjs").env(TEST_URL, stack.url()))?;
-
     for (way, name) in [(Way::Fetch, "fetch"), (Way::Service, "a service binding")] {
         let workerd = Workerd::start(&[&rust], stack.url(), way)?;
         check_scenarios(&workerd, &rust, name)?;
@@ -247,9 +307,7 @@ fn browser() -> Result<(), Failure> {
     if let Some(driver) = tools::chromedriver() {
         command.arg("--chromedriver").arg(driver);
     }
-    show(command.arg("tests/browser").env(TEST_URL, stack.url()))?;
-    tools::build_package_if_changed()?;
-    show(tools::command("node").arg("tests/runtimes/browser/run.mjs").env(TEST_URL, stack.url()))
+    show(command.arg("tests/browser").env(TEST_URL, stack.url()))
 }
 
 fn format() -> Result<(), Failure> {
@@ -292,7 +350,7 @@ fn docs() -> Result<(), Failure> {
 }
 
 /// Runs a command with its output on ours: a suite speaks for itself.
-fn show(command: &mut Command) -> Result<(), Failure> {
+pub fn show(command: &mut Command) -> Result<(), Failure> {
     let path = std::path::Path::new(command.get_program());
     let program = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let arguments: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -310,7 +368,7 @@ fn without(packages: &'static [&'static str]) -> impl Iterator<Item = &'static s
 }
 
 /// Where the gateway is, with credentials and database: what every runner outside of Rust reads.
-const TEST_URL: &str = "ONETRIP_TEST_URL";
+pub const TEST_URL: &str = "ONETRIP_TEST_URL";
 const WASM32: &str = "wasm32-unknown-unknown";
 /// These are programs for a JavaScript engine and nothing else.
 const WASM_ONLY: [&str; 3] = ["onetrip-js", "onetrip-worker", "onetrip-browser-tests"];

@@ -232,6 +232,14 @@ pub fn neon_clients() -> Result<(), Failure> {
     )
 }
 
+/// Installs the project of a runtime in tests/runtimes. Without scripts: the programs that npm brings are called by their
+/// own paths, and nothing else needs to be built.
+pub fn runtime_project(name: &str) -> Result<(), Failure> {
+    let folder = root().join("tests/runtimes").join(name);
+    let label = format!("installing tests/runtimes/{name} (npm ci)");
+    npm_ci(&folder, &label, &["--ignore-scripts", "--loglevel=error"])
+}
+
 /// Installs what a folder's lock file says, unless that is what is installed.
 fn npm_ci(folder: &Path, label: &str, flags: &[&str]) -> Result<(), Failure> {
     let lock_path = folder.join("package-lock.json");

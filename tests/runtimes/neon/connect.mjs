@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { runRequests } from "../requests/checks.mjs";
 import { bundle, newPrefix, printMistakes, printReport, root, scenarioFiles } from "../shared/package.mjs";
-import { withWorkerd } from "../workerd/workerd.mjs";
+import { withWorkerd } from "../shared/workerd.mjs";
 
 const shared = JSON.stringify(join(root, "tests/runtimes/shared/scenarios.mjs"));
 

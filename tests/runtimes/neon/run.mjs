@@ -11,7 +11,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { printReport, root, testUrl, withProject } from "../shared/package.mjs";
-import { withWorkerd } from "../workerd/workerd.mjs";
+import { withWorkerd } from "../shared/workerd.mjs";
 import { compare } from "./alike.mjs";
 import { runConnect } from "./connect.mjs";
 import { compareProfiles } from "./profiles.mjs";

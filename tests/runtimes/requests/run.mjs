@@ -7,7 +7,7 @@ import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { bundle, newPrefix, root, testUrl, withProject } from "../shared/package.mjs";
-import { withWorkerd } from "../workerd/workerd.mjs";
+import { withWorkerd } from "../shared/workerd.mjs";
 
 const url = testUrl();
 const checks = join(root, "tests/runtimes/requests/checks.mjs");

@@ -2,6 +2,23 @@
 // No imports: the runners bundle it into Workers.
 
 /**
+ * All that a runtime is asked: the scenarios by each way to decode, and the mistakes. `onetrip` is the package as it was
+ * imported there.
+ *
+ * @returns {Promise<{reports: Record<string, object>, mistakes: string[]}>}
+ */
+export async function runAll(onetrip, url, { files, prefix }, ways = ["endpoint", "local"]) {
+  const reports = {};
+  for (const decode of ways)
+    reports[decode === "local" ? "decoded in WebAssembly" : "scenarios"] = await runScenarios(
+      onetrip.connect(url, decode === "local" ? { decode } : {}),
+      files,
+      `${prefix}${decode[0]}`,
+    );
+  return { reports, mistakes: await runMistakes(onetrip.connect, url, onetrip) };
+}
+
+/**
  * Runs all scenarios with `sql`, which must have the default options.
  *
  * @param files the parsed *.json files of tests/scenarios

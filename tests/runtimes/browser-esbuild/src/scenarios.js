@@ -1,0 +1,8 @@
+// What the tests ask in a page that esbuild has built, with `--loader:.wasm=file`.
+
+import * as onetrip from "onetrip";
+import { connect } from "onetrip/slim";
+import wasm from "onetrip/onetrip.wasm";
+import { runPage } from "../../shared/page.mjs";
+
+await runPage(onetrip, connect, async () => (await fetch(new URL(wasm, import.meta.url))).arrayBuffer());

@@ -1,0 +1,5 @@
+// By require.
+
+const onetrip = require("onetrip");
+
+import("./serve.mjs").then(({ serve }) => serve(onetrip));

@@ -1,0 +1,6 @@
+// By import.
+
+import * as onetrip from "onetrip";
+import { serve } from "./serve.mjs";
+
+serve(onetrip);
