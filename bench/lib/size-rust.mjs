@@ -6,15 +6,20 @@ import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { root } from "./host.mjs";
 
-const CANDIDATES = ["empty", "onetrip", "tokio-postgres", "libsql"];
+// What is behind a slash are features of the Worker.
+const CANDIDATES = [
+  ...["empty", "floor", "floor/fetch", "floor/fetch,types"],
+  ...["onetrip", "tokio-postgres", "libsql"],
+];
 const target = join(root, "target/bench-workers");
 
 /** Builds one Worker and gives the path of its wasm after wasm-opt. */
-export function build(name) {
+export function build(candidate) {
+  const [name, features = ""] = candidate.split("/");
   const run = (program, args) => execFileSync(program, args, { stdio: ["ignore", "ignore", "inherit"] });
   const manifest = join(root, "bench/workers", name, "Cargo.toml");
   const cargo = ["build", "--quiet", "--release", "--locked", "--target", "wasm32-unknown-unknown"];
-  run("cargo", [...cargo, "--manifest-path", manifest, "--target-dir", target, "--package", `worker-${name}`]);
+  run("cargo", [...cargo, "--manifest-path", manifest, "--target-dir", target, "--package", `worker-${name}`, "--features", features]);
   const out = join(target, "out", name);
   mkdirSync(out, { recursive: true });
   const raw = join(target, "wasm32-unknown-unknown/release", `worker_${name.replaceAll("-", "_")}.wasm`);
