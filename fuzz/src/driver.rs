@@ -13,13 +13,18 @@ use onetrip::transport::{BoxFuture, Clock, Failure, Request, Response, Transport
 use onetrip::types::FromSql;
 use onetrip::{Client, Config, FromRow, Numeric, Row};
 
-/// Answers everything with these bytes.
-struct Answer(u16, &'static str, Vec<u8>);
+/// Answers everything with this status, these headers and these bytes.
+struct Answer(u16, Vec<(&'static str, String)>, Vec<u8>);
+
+impl Answer {
+    fn new(status: u16, content_type: &str, body: &[u8]) -> Answer {
+        Answer(status, vec![("content-type", content_type.to_owned())], body.to_vec())
+    }
+}
 
 impl Transport for Answer {
     fn send(&self, _request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
-        let headers = vec![("content-type", self.1.to_owned())];
-        Box::pin(async move { Ok(Response::whole(self.0, headers, self.2.clone())) })
+        Box::pin(async move { Ok(Response::whole(self.0, self.1.clone(), self.2.clone())) })
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -51,10 +56,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 /// An answer of onetrip's endpoint.
 pub fn driver(data: &[u8]) {
-    let config: Config = "https://app:secret@db.example.com/shop".parse().expect("a valid URL");
-    let config = config.policy(onetrip::policy::Policy::default().attempts(1));
-    let answer = Answer(200, "application/vnd.onetrip.pgwire", data.to_vec());
-    let client = Client::with_transport(config, answer);
+    let client = client(Answer::new(200, "application/vnd.onetrip.pgwire", data));
     for row in now(client.query("select 1", &[])).unwrap_or_default() {
         read(&row);
     }
@@ -67,15 +69,44 @@ pub fn driver(data: &[u8]) {
     let _ = now(client.batch_execute("select 1"));
 }
 
+fn client(answer: Answer) -> Client {
+    let config: Config = "https://app:secret@db.example.com/shop".parse().expect("a valid URL");
+    Client::with_transport(config.policy(onetrip::policy::Policy::default().attempts(1)), answer)
+}
+
+/// A refusal of onetrip's endpoint: a problem, and behind a zero byte the headers that speak of time.
+pub fn problem(data: &[u8]) {
+    let Some((&first, rest)) = data.split_first() else { return };
+    let status = [200, 400, 401, 404, 429, 503][usize::from(first) % 6];
+    let (body, header) = rest.split_at(rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len()));
+    let header = String::from_utf8_lossy(header).into_owned();
+    let mut answer = Answer::new(status, "application/problem+json; charset=utf-8", body);
+    answer
+        .1
+        .extend(["retry-after", "server-timing", "onetrip-request-id"].map(|name| (name, header.clone())));
+    let error = now(client(answer).query("select 1", &[])).expect_err("it is no answer with rows");
+    assert!(!error.to_string().contains("secret"), "{error}");
+    let (_, _) = (error.outcome(), error.is_retryable());
+}
+
+/// A URL, as a configuration has it: what is refused shows no credentials, what is taken can be asked.
+pub fn config(data: &[u8]) {
+    let Ok(url) = std::str::from_utf8(data) else { return };
+    let Ok(config) = url.parse::<Config>() else { return };
+    assert!(!config.database().is_empty() && !config.role().is_empty());
+    let _ = format!("{config:?} {:?}", Client::with_transport(config.clone(), Answer::new(200, "", b"")));
+}
+
 /// An answer of a Neon-compatible endpoint; the first byte chooses its status.
 pub fn neon(data: &[u8]) {
     let Some((&first, body)) = data.split_first() else { return };
     let status = [200, 400, 401, 413, 429, 500][usize::from(first) % 6];
-    let answer = || Answer(status, "application/json", body.to_vec());
-    let (connection_string, url) = ("postgresql://app:secret@db.example.com/shop", "https://db.example.com/sql");
+    let answer = || Answer::new(status, "application/json", body);
+    let (connection_string, url) =
+        ("postgresql://app:secret@db.example.com/shop", "https://db.example.com/sql");
     let config = onetrip::neon::config(connection_string, url).expect("a valid connection string");
-    let config = config.policy(onetrip::policy::Policy::default().attempts(1));
-    let client = Client::with_transport(config, Neon::new(connection_string, url, answer()));
+    let settings = config.policy(onetrip::policy::Policy::default().attempts(1));
+    let client = Client::with_transport(settings, Neon::new(connection_string, url, answer()));
     for row in now(client.query("select $1", &[&1.5f64])).unwrap_or_default() {
         read(&row);
     }
@@ -158,4 +189,13 @@ pub fn neon_seeds() -> Vec<Vec<u8>> {
         json.into_bytes()
     };
     values.into_iter().map(seed).collect()
+}
+
+/// Refusals to start from.
+pub fn problem_seeds() -> Vec<Vec<u8>> {
+    let json = r#"{"type":"about:blank","title":"\u00fc\ud83d\ude80","status":429,"detail":"a \"b\"","code":"too_many_requests","retryable":true,"request_id":"r-7"}"#;
+    let timing = "queue;dur=0.1, connect;dur=12, execute;desc=\"x\";dur=1.25";
+    [("\x04", json, timing), ("\x05", json, "120"), ("\x02", "{\"code\":\"invalid_credentials\"}", "")]
+        .map(|(status, json, header)| [status, json, "\0", header].concat().into_bytes())
+        .into()
 }

@@ -5,11 +5,11 @@
 
 mod driver;
 
-pub use driver::{driver, neon};
+pub use driver::{config, driver, neon, problem};
 use onetrip_wire::encoder::{Batch, Encoder};
 use onetrip_wire::frame::Limits;
 use onetrip_wire::representation::{
-    BlockOptions, Int8, Json, JsonOptions, Representation, Rows, Strings, Timestamps, Values,
+    BlockOptions, Int8, Json, JsonOptions, JsonResult, Representation, Rows, Strings, Timestamps, Values,
 };
 use onetrip_wire::request::Request;
 use onetrip_wire::response::{Event, ResponseReader};
@@ -76,7 +76,10 @@ pub fn encoder(data: &[u8]) {
         json: if bit(3) { Json::Text } else { Json::Parsed },
         values: if bit(6) { Values::Text } else { Values::Typed },
     };
-    let json = JsonOptions { rows: if bit(4) { Rows::Array } else { Rows::Object } };
+    let json = JsonOptions {
+        rows: if bit(4) { Rows::Array } else { Rows::Object },
+        result: if bit(6) { JsonResult::Rows } else { JsonResult::Full },
+    };
     let batch = if bit(5) { Batch::Many } else { Batch::Single };
     for representation in [Representation::Frames, Representation::Blocks(blocks), Representation::Json(json)]
     {
@@ -118,9 +121,15 @@ pub fn seeds() -> Vec<(&'static str, fn(&[u8]), Vec<Vec<u8>>)> {
     vec![
         ("driver", driver, answers),
         ("neon", neon, neon_answers),
+        ("problem", problem, driver::problem_seeds()),
+        (
+            "config",
+            config,
+            vec![b"https://app:p%40ss@[::1]:8443/sh%C3%BCp".to_vec(), b"postgres://h".to_vec()],
+        ),
         ("request", request, vec![pipeline, script]),
         ("response", response, vec![chosen(1), chosen(7)]),
-        ("encoder", encoder, (0..64).map(chosen).collect()),
+        ("encoder", encoder, (0..128).map(chosen).collect()),
         ("accept", accept, vec![b"application/vnd.onetrip.blocks; strings=utf16; q=0.5, */*".to_vec()]),
     ]
 }
