@@ -230,6 +230,16 @@ async fn a_changed_table_heals_without_the_client_noticing() {
     run(&stack, "alter table healing alter column id type text").await;
     assert_eq!(rows(&stack, find(3_000_000_000)).await, json!([{"name": "x"}]));
     assert_eq!(rows(&stack, all.clone()).await.as_array().unwrap().len(), 3);
+    // A type that is another one of the same name now: "cache lookup failed for type".
+    let mood = json!({"sql": "select $1::mood::text as mood", "params": ["ok"]});
+    for create in
+        ["create type mood as enum ('ok')", "drop type mood", "create type mood as enum ('sad', 'ok')"]
+    {
+        run(&stack, create).await;
+        if create.starts_with("create") {
+            assert_eq!(rows(&stack, mood.clone()).await, json!([{"mood": "ok"}]));
+        }
+    }
     // From outside, too, and as part of a batch, which runs once.
     let outside = stack.database.connect().await;
     outside.batch_execute("alter table healing drop column more").await.unwrap();

@@ -306,8 +306,9 @@ impl Progress {
     /// many ways. Then it is parsed anew the next time: at once, if nothing else speaks against it.
     fn fail(&mut self, statements: &mut Statements, traits: &Traits, sqlstate: &str) {
         let Some(Sent::Prepared { key }) = self.written.statements.get(self.statement) else { return };
-        let may_be_outdated =
-            matches!(sqlstate, "26000" | "0A000") || sqlstate.starts_with("22") || sqlstate.starts_with("42");
+        let may_be_outdated = matches!(sqlstate, "26000" | "0A000" | "XX000")
+            || sqlstate.starts_with("22")
+            || sqlstate.starts_with("42");
         if self.bound || !may_be_outdated {
             return;
         }
