@@ -1,11 +1,9 @@
 //! One column of one block: its kind and its values.
 
-use alloc::borrow::Cow;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::number::{float, integer};
-use super::{Column, objects, timestamp};
+use super::{Column, objects, text, timestamp};
 use crate::representation::Strings;
 
 /// How a column is written, with its number on the wire.
@@ -108,10 +106,13 @@ fn text(column: &Column<'_>, strings: Strings, arenas: &mut Arenas, out: &mut Ve
         let code = match u8::try_from(value.len()) {
             Ok(len) if value.len() <= SHORT && append_ascii(&mut arenas.ascii, value) => len,
             Ok(_) if value.len() <= SHORT => {
-                let value = decoded(value);
-                let units = value.chars().map(char::len_utf16).sum::<usize>();
+                let before = arenas.wide.len();
+                text::extend(&mut arenas.wide, value, strings);
+                let units = match strings {
+                    Strings::Utf8 => text::units(value),
+                    Strings::Utf16 => (arenas.wide.len() - before) / 2,
+                };
                 let units = u16::try_from(units).expect("at most 252 bytes are at most 252 units");
-                extend(&mut arenas.wide, &value, strings);
                 out.extend_from_slice(&units.to_le_bytes());
                 WIDE
             }
@@ -160,20 +161,11 @@ fn long(value: &[u8], strings: Strings, out: &mut Vec<u8>) {
     out.push(code(strings));
     let place = out.len();
     length(out, 0);
-    extend(out, &decoded(value), strings);
+    text::extend(out, value, strings);
     let len = u32::try_from(out.len() - place - 4).expect("a row is under 2 GiB");
     if let Some(place) = out.get_mut(place..place + 4) {
         place.copy_from_slice(&len.to_le_bytes());
     }
-}
-
-/// The text of a value. A database of encoding SQL_ASCII may hold bytes that are not UTF-8; they become U+FFFD.
-fn decoded(value: &[u8]) -> Cow<'_, str> {
-    #[cfg(not(target_arch = "wasm32"))]
-    let valid = simdutf8::basic::from_utf8(value).ok();
-    #[cfg(target_arch = "wasm32")]
-    let valid = core::str::from_utf8(value).ok();
-    valid.map_or_else(|| String::from_utf8_lossy(value), Cow::Borrowed)
 }
 
 fn bools(column: &Column<'_>, out: &mut Vec<u8>) -> Option<()> {
@@ -299,32 +291,6 @@ fn code(strings: Strings) -> u8 {
     match strings {
         Strings::Utf8 => 0,
         Strings::Utf16 => 1,
-    }
-}
-
-/// Appends text in the encoding that was asked for.
-fn extend(out: &mut Vec<u8>, text: &str, strings: Strings) {
-    match strings {
-        Strings::Utf8 => out.extend_from_slice(text.as_bytes()),
-        Strings::Utf16 => {
-            let start = out.len();
-            // A code point takes at most as many units as bytes. Filling what is there is faster than pushing.
-            out.resize(start + 2 * text.len(), 0);
-            let mut places = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>().0.iter_mut();
-            let mut push = |unit: u16| {
-                if let Some(place) = places.next() {
-                    *place = unit.to_le_bytes();
-                }
-            };
-            for character in text.chars() {
-                match u16::try_from(u32::from(character)) {
-                    Ok(unit) => push(unit),
-                    Err(_) => character.encode_utf16(&mut [0; 2]).iter().for_each(|&unit| push(unit)),
-                }
-            }
-            let left = places.len();
-            out.truncate(out.len() - 2 * left);
-        }
     }
 }
 

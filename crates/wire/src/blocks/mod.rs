@@ -7,6 +7,7 @@ mod column;
 mod fields;
 mod number;
 mod objects;
+mod text;
 mod timestamp;
 
 use alloc::vec::Vec;
