@@ -1,8 +1,10 @@
-// Runs the benchmarks and prints their tables: node bench/run.mjs [name …] [--rounds=N]
+// Runs the benchmarks and prints their tables: node bench/run.mjs [name …] [--rounds=N] [--sliceMs=N] [--write-docs]
 //
-//   rows     bytes in memory to finished rows, warm, in Node and in workerd
+//   rows     bytes in memory to finished rows, warm, in Node, workerd, Deno and Bun
 //   cold     first result of a fresh isolate in workerd
 //   size     what a bundler ships
+//   allocations  bytes of the heap for an answer, in Node
+//   queries  whole queries through the endpoint, with and without latency, against the peers over their own protocols
 //   encode   what each format costs the endpoint
 //   gateway  whole queries through the endpoint, PostgreSQL behind it
 //   neon     profile 1 beside profile 2, and a batch against the same statements one after another
@@ -12,11 +14,13 @@
 //   rust-rows  bytes of an answer to Rust structs, in wasm
 //   rust-cold  first query of a fresh Rust Worker, 20 ms away
 //
-// Without a name all of them run. The package must be built (node pkg/scripts/build.mjs). What the figures mean and what
-// they were is in docs/bench. Results in full go to target/bench-results.
+// Without a name all of them run. The package must be built (node pkg/scripts/build.mjs), and what is measured beside it
+// installed (npm ci in bench); `cargo xtask bench` does both. Results in full go to target/bench-results. With --write-docs
+// they go into docs/bench, too: the tables of its pages and the charts. The name `docs` writes those anew and measures
+// nothing.
 
 import { mkdir, writeFile } from "node:fs/promises";
-import { cpus, loadavg } from "node:os";
+import { cpus, loadavg, release } from "node:os";
 import path from "node:path";
 import * as cold from "./lib/cold.mjs";
 import * as encode from "./lib/encode.mjs";
@@ -24,7 +28,10 @@ import * as coldRust from "./lib/cold-rust.mjs";
 import * as gateway from "./lib/gateway.mjs";
 import * as neon from "./lib/neon.mjs";
 import * as pgbouncer from "./lib/pgbouncer.mjs";
-import { peerVersion, target, workerdVersion } from "./lib/host.mjs";
+import * as allocations from "./lib/allocations.mjs";
+import * as docs from "./lib/docs.mjs";
+import { target, versions } from "./lib/host.mjs";
+import * as queries from "./lib/queries.mjs";
 import * as report from "./lib/report.mjs";
 import * as sharing from "./lib/sharing.mjs";
 import * as rows from "./lib/rows.mjs";
@@ -38,12 +45,13 @@ const progress = (entry) =>
 const benchmarks = {
   async rows(options) {
     const results = [];
-    for (const runtime of ["node", "workerd"])
-      results.push(...(await rows.measure(runtime, { ...options, log: progress })));
+    for (const runtime of rows.RUNTIMES) results.push(...(await rows.measure(runtime, { ...options, log: progress })));
     return results;
   },
   cold: (options) => cold.measure({ ...options, log: progress }),
   size: () => size.measure(),
+  allocations: () => allocations.measure(),
+  queries: (options) => queries.measure({ ...options, log: progress }),
   encode: () => encode.measure(),
   "rust-size": () => sizeRust.measure(),
   "rust-rows": (options) => rowsRust.measure({ ...options, log: progress }),
@@ -55,17 +63,31 @@ const benchmarks = {
 };
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
-const rounds = /^--rounds=(\d+)$/.exec(process.argv.find((argument) => argument.startsWith("--rounds=")) ?? "")?.[1];
+const number = (name) => {
+  const found = process.argv.map((argument) => new RegExp(`^--${name}=(\\d+)$`).exec(argument)).find(Boolean);
+  return found === undefined ? {} : { [name]: Number(found[1]) };
+};
+const options = { ...number("rounds"), ...number("sliceMs") };
+const isForDocs = process.argv.includes("--write-docs");
+if (names.includes("docs")) {
+  docs.write();
+  process.exit(0);
+}
 const unknown = names.find((name) => !Object.hasOwn(benchmarks, name));
 if (unknown !== undefined) {
-  console.error(`There is no benchmark "${unknown}". There are ${Object.keys(benchmarks).join(", ")}.`);
+  console.error(`There is no benchmark "${unknown}". There are ${[...Object.keys(benchmarks), "docs"].join(", ")}.`);
   process.exit(2);
 }
 
 encode.makeInputs();
 const load = () => loadavg()[0].toFixed(1);
+const machine = `${cpus().length} × ${cpus()[0].model.trim()}, Linux ${release()}`;
+const date = new Date().toISOString().slice(0, 10);
+const named = await versions();
 console.log(
-  `${cpus().length} × ${cpus()[0].model.trim()}, Node ${process.version}, workerd ${await workerdVersion()}, @neondatabase/serverless ${await peerVersion()}, ${new Date().toISOString().slice(0, 10)}\n`,
+  `${machine}, ${date}, ${Object.entries(named)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(", ")}\n`,
 );
 for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
   if (name === "pgbouncer" && pgbouncer.missing() !== undefined) {
@@ -74,11 +96,16 @@ for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
     continue;
   }
   const before = load();
-  const results = await benchmarks[name](rounds === undefined ? {} : { rounds: Number(rounds) });
+  const results = await benchmarks[name](options);
+  const taken = { date, machine, load: [before, load()], versions: named };
   const directory = path.join(target, "bench-results");
   await mkdir(directory, { recursive: true });
-  await writeFile(path.join(directory, `${name}.json`), JSON.stringify(results, null, 1));
+  await writeFile(path.join(directory, `${name}.json`), JSON.stringify({ taken, results }, null, 1));
   console.log(
-    `## ${name} (load of the machine ${before} before, ${load()} after)\n\n${report[name.replace(/-./, (part) => part[1].toUpperCase())](results)}\n`,
+    `## ${name} (load of the machine ${taken.load[0]} before, ${taken.load[1]} after)\n\n${report[report.functionName(name)](results)}\n`,
   );
+  if (isForDocs) {
+    docs.keep(name, { taken, results });
+    docs.write();
+  }
 }

@@ -6,11 +6,15 @@
 import { candidates } from "./candidates.mjs";
 import { onetrip } from "./onetrip.mjs";
 import { difference } from "./difference.mjs";
+import { tcpClients } from "./tcp-clients.mjs";
 
-const all = { ...candidates, ...onetrip };
+const all = { ...candidates, ...tcpClients, ...onetrip };
 const opened = new Map();
 
-async function open(load, workload, name) {
+export const candidateNames = Object.keys(all);
+
+/** Prepares a candidate for a workload, once: a function that does the work. */
+export async function open(load, workload, name) {
   const key = `${workload} ${name}`;
   if (!opened.has(key)) {
     const candidate = all[name];
@@ -29,7 +33,8 @@ export function app(load) {
       const expected = await (await open(load, workload, "peer"))();
       for (const name of Object.keys(all)) {
         if (name === "Response alone" || name === "JSON.parse") continue;
-        const found = difference(await (await open(load, workload, name))(), expected, "rows");
+        // postgres.js gives rows in an array of a class of its own.
+        const found = difference(Array.from(await (await open(load, workload, name))()), expected, "rows");
         if (found !== undefined) return `${name}: ${found}`;
       }
       return "equal";

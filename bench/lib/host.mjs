@@ -1,9 +1,9 @@
 // Starts the program under measurement in Node or in workerd, asks it to work, and reads what CPU time that took.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { builtinModules, createRequire } from "node:module";
 import http from "node:http";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -35,10 +35,9 @@ const onetripPackage = (runtime) => ({
     // The module itself, as the runtime takes it.
     build.onResolve({ filter: /^#onetrip-wasm$/ }, (found) => ({ path: found.path, namespace: "onetrip-wasm" }));
     build.onLoad({ filter: /.*/, namespace: "onetrip-wasm" }, () => ({
-      contents:
-        runtime === "node"
-          ? `import { readFile } from "node:fs/promises"; export const source = () => readFile(${JSON.stringify(wasm)});`
-          : 'import module from "./onetrip_bg.wasm"; export const source = () => module;',
+      contents: isLikeNode(runtime)
+        ? `import { readFile } from "node:fs/promises"; export const source = () => readFile(${JSON.stringify(wasm)});`
+        : 'import module from "./onetrip_bg.wasm"; export const source = () => module;',
       resolveDir: bundles,
     }));
     // The peer's decoder is a function that it does not export.
@@ -51,25 +50,48 @@ const onetripPackage = (runtime) => ({
       const [, name] = /function (\w+)\(\w+,\{arrayMode:\w+,fullResults:\w+,types:\w+\}\)/.exec(source);
       return { contents: `${source}\nexport { ${name} as processQueryResult };` };
     });
+    // What CommonJS packages take by `require` from Node, which a Worker can only import (as wrangler does it).
+    if (!isLikeNode(runtime)) {
+      const names = new Set(builtinModules);
+      build.onResolve({ filter: /^[a-z]/ }, ({ path: name, kind }) =>
+        kind === "require-call" && names.has(name) ? { path: name, namespace: "node-builtin" } : undefined,
+      );
+      build.onResolve({ filter: /^[a-z]/ }, ({ path: name, kind }) =>
+        kind === "import-statement" && names.has(name) ? { path: `node:${name}`, external: true } : undefined,
+      );
+      build.onLoad({ filter: /.*/, namespace: "node-builtin" }, ({ path: name }) => ({
+        contents: `import builtin from "node:${name}"; module.exports = builtin;`,
+      }));
+    }
     // A Worker's modules lie side by side.
     build.onResolve({ filter: /\.wasm$/ }, (found) => ({ path: `./${path.basename(found.path)}`, external: true }));
   },
 });
 
+const isLikeNode = (runtime) => ["node", "deno", "bun"].includes(runtime);
+
 /** Bundles a program of this directory for `runtime` as users do. */
-export async function bundle(runtime, entry, outfile, options = {}) {
+export async function bundle(runtime, entry, outfile, { define, ...options } = {}) {
   if (!existsSync(wasm)) throw new Error("the package is not built: run node pkg/scripts/build.mjs");
   await mkdir(bundles, { recursive: true });
   const file = path.join(bundles, outfile);
   const { metafile } = await build({
-    entryPoints: [path.join(root, "bench/lib", entry)],
+    entryPoints: [path.resolve(root, "bench/lib", entry)],
+    // Programs that are written for a bundle find the clients, too.
+    nodePaths: [path.join(root, "bench/node_modules"), path.join(root, "node_modules")],
     outfile: file,
     bundle: true,
     format: "esm",
     target: "es2022",
     logLevel: "warning",
-    conditions: runtime === "node" ? ["node"] : ["workerd", "worker"],
-    platform: runtime === "node" ? "node" : "neutral",
+    conditions: isLikeNode(runtime) ? [runtime, "node"] : ["workerd", "worker"],
+    platform: isLikeNode(runtime) ? "node" : "neutral",
+    external: ["node:*", "cloudflare:*"],
+    define: { STRINGS: JSON.stringify(["node", "workerd"].includes(runtime) ? "utf16" : "utf8"), ...define },
+    // CommonJS asks for some of Node's modules only when it needs them.
+    ...(isLikeNode(runtime) && {
+      banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    }),
     mainFields: ["module", "main"],
     plugins: [onetripPackage(runtime)],
     metafile: true,
@@ -123,8 +145,30 @@ export class Host {
   }
 }
 
-export async function startNode(file, node = process.execPath) {
-  const child = spawn(node, [file, data], { stdio: ["ignore", "pipe", "inherit"] });
+/** Runtimes that come as npm packages: bench/package.json pins them. */
+const binary = (name) => path.join(root, "bench/node_modules", name);
+const PROGRAMS = {
+  node: [process.execPath],
+  deno: [
+    binary(`@deno/${process.platform}-${process.arch}${process.platform === "linux" ? "-glibc" : ""}/deno`),
+    "run",
+    "--allow-all",
+    "--no-lock",
+    "--no-config",
+  ],
+  bun: [binary("bun/bin/bun.exe"), "run"],
+};
+
+/** Starts a program in Node, Deno or Bun that prints a line of JSON with its port. */
+export async function startProgram(runtime, file, flags = []) {
+  const [program, ...args] = PROGRAMS[runtime];
+  if (!existsSync(program)) throw new Error(`${runtime} is not installed: run npm ci in bench`);
+  // Bun's package is a script until it has run once, when it puts the program in its own place.
+  if (runtime === "bun") execFileSync(program, ["--version"], { stdio: "ignore" });
+  const child = spawn(program, [...args, ...flags, file, data], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" },
+  });
   const { port } = JSON.parse(await firstLine(child, child.stdout));
   return new Host(child, port);
 }
@@ -150,7 +194,7 @@ function firstLine(child, stream) {
 }
 
 /** Writes a configuration of one Worker whose inputs are bindings. */
-export async function workerConfiguration(name, script, inputs, modules = []) {
+export async function workerConfiguration(name, script, inputs, modules = [], flags = []) {
   const file = path.join(bundles, `${name}.capnp`);
   const relative = (file) => JSON.stringify(path.relative(bundles, file));
   await writeFile(
@@ -160,7 +204,7 @@ const config :Workerd.Config = (
   services = [(name = "main", worker = (
     modules = [(name = "worker.js", esModule = embed ${relative(script)})${modules.map((module) => `, (name = ${JSON.stringify(path.basename(module))}, wasm = embed ${relative(module)})`).join("")}],
     bindings = [${inputs.map((input) => `(name = ${JSON.stringify(input)}, data = embed ${relative(path.join(data, input))})`).join(", ")}],
-    compatibilityDate = "${COMPATIBILITY_DATE}",
+    compatibilityDate = "${COMPATIBILITY_DATE}", compatibilityFlags = ${JSON.stringify(flags)},
   ))],
   sockets = [(name = "main", address = "127.0.0.1:0", http = (), service = "main")],
 );
@@ -169,7 +213,20 @@ const config :Workerd.Config = (
   return file;
 }
 
-const version = async (name) =>
-  JSON.parse(await readFile(path.join(root, "node_modules", name, "package.json"), "utf8")).version;
-export const workerdVersion = () => version("workerd");
-export const peerVersion = () => version("@neondatabase/serverless");
+/** The version of an installed package. */
+export async function versionOf(name) {
+  const file = ["bench/node_modules", "node_modules"]
+    .map((folder) => path.join(root, folder, name, "package.json"))
+    .find(existsSync);
+  return JSON.parse(await readFile(file, "utf8")).version;
+}
+
+/** What takes part in the measurements, with its version. */
+export async function versions() {
+  const names = { workerd: "workerd", Deno: "deno", Bun: "bun", esbuild: "esbuild" };
+  const peers = ["@neondatabase/serverless", "pg", "postgres"];
+  const list = { Node: process.versions.node };
+  for (const [name, module] of [...Object.entries(names), ...peers.map((name) => [name, name])])
+    list[name] = await versionOf(module);
+  return list;
+}

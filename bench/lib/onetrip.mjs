@@ -1,5 +1,5 @@
 // onetrip's candidates, from the built package in pkg/dist: what users install. `#onetrip` is its entry for the
-// runtime that is measured.
+// runtime that is measured, and `STRINGS` what that entry asks for: text that is not ASCII as UTF-8 or as UTF-16.
 
 import { connect } from "#onetrip";
 import { source } from "#onetrip-wasm";
@@ -14,20 +14,32 @@ const statement = "select * from rows where id > $1";
 
 /** The whole client over a Response in memory. */
 function client(kind, options) {
-  return (bytes) => {
-    const sql = connect(url, { ...options, fetch: async () => new Response(bytes, kind) });
+  return asked(kind, options, (bytes) => () => new Response(bytes, kind));
+}
+
+/** What the client is answered by `answer`, once it has asked for what it gets. */
+function asked(kind, options, answer) {
+  return async (bytes) => {
+    const respond = answer(bytes);
+    let accept;
+    const first = async (_url, request) => {
+      accept = request.headers.accept;
+      return respond();
+    };
+    await connect(url, { ...options, fetch: first }).query(statement, [0]);
+    if (kind === BLOCKS && !accept.includes(`strings=${STRINGS}`)) throw new Error(`the client asks for ${accept}`);
+    const sql = connect(url, { ...options, fetch: async () => respond() });
     return () => sql.query(statement, [0]);
   };
 }
 
 /** The whole client without the runtime's Response, whose cost is not onetrip's. */
 function clientAlone(kind, options) {
-  return (bytes) => {
+  return asked(kind, options, (bytes) => {
     const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
     const response = { ok: true, status: 200, headers: new Headers(kind.headers), arrayBuffer: async () => buffer };
-    const sql = connect(url, { ...options, fetch: async () => response });
-    return () => sql.query(statement, [0]);
-  };
+    return () => response;
+  });
 }
 
 const group = {
@@ -56,16 +68,16 @@ async function frames(bytes) {
   const wasm = await loadFrom(source)();
   return () => {
     const reader = new ResponseReader([group]);
-    readFrames(wasm, bytes, "utf16", { int8Binary: false, timestampsText: false, jsonText: false }, reader);
+    readFrames(wasm, bytes, STRINGS, { int8Binary: false, timestampsText: false, jsonText: false }, reader);
     return reader.finish()[0][0].rows;
   };
 }
 
 export const onetrip = {
-  "onetrip, blocks": { format: "utf16.blocks", open: client(BLOCKS) },
+  "onetrip, blocks": { format: `${STRINGS}.blocks`, open: client(BLOCKS) },
   "onetrip, wasm": { format: "frames", open: client(FRAMES, { decode: "local" }) },
-  "onetrip, blocks, no Response": { format: "utf16.blocks", open: clientAlone(BLOCKS) },
+  "onetrip, blocks, no Response": { format: `${STRINGS}.blocks`, open: clientAlone(BLOCKS) },
   "onetrip, wasm, no Response": { format: "frames", open: clientAlone(FRAMES, { decode: "local" }) },
-  "onetrip, decoder of blocks": { format: "utf16.blocks", open: blocks },
+  "onetrip, decoder of blocks": { format: `${STRINGS}.blocks`, open: blocks },
   "onetrip, decoder of frames, wasm": { format: "frames", open: frames },
 };

@@ -11,9 +11,13 @@ const unique = (values) => [...new Set(values)];
 const spread = ({ median, lower, upper }) => `${figure(median)} (${figure(lower)} – ${figure(upper)})`;
 const ratio = (number) => `${number.toFixed(1)}×`;
 
-/** For each runtime the figures, and how many times the peer's CPU is the candidate's. */
-export function rows(results) {
+/** The function of this file for a benchmark's name. */
+export const functionName = (name) => name.replace(/-./, (part) => part[1].toUpperCase());
+
+/** For each runtime, or one, the figures, and how many times the peer's CPU is the candidate's. */
+export function rows(results, only) {
   return unique(results.map(({ runtime }) => runtime))
+    .filter((runtime) => only === undefined || runtime === only)
     .map((runtime) => {
       const here = results.filter((entry) => entry.runtime === runtime);
       const workloads = unique(here.map(({ workload }) => workload));
@@ -24,19 +28,64 @@ export function rows(results) {
         candidate,
         ...workloads.map((workload) => spread(find(workload, candidate))),
       ]);
-      const against = [
-        ["onetrip, blocks", "peer"],
-        ["onetrip, wasm", "peer"],
-        ["onetrip, blocks, no Response", "peer, no Response"],
-        ["onetrip, wasm, no Response", "peer, no Response"],
-        ["onetrip, decoder of blocks", "peer, decoder"],
-        ["onetrip, decoder of frames, wasm", "peer, decoder"],
-      ].filter(([one, other]) => candidates.includes(one) && candidates.includes(other));
-      const ratios = against.map(([one, other]) => [
-        `${one}, against ${other}`,
-        ...workloads.map((workload) => ratio(find(workload, other).median / find(workload, one).median)),
+      const ratios = AGAINST.filter(([one, other]) => candidates.includes(one) && candidates.includes(other)).map(
+        ([one, other]) => [
+          `${one}, against ${other}`,
+          ...workloads.map((workload) => ratio(find(workload, other).median / find(workload, one).median)),
+        ],
+      );
+      const heading = only === undefined ? `### ${runtime}: ` : "";
+      return `${heading}µs of CPU of the main thread for one answer, median (quartiles)\n\n${table(["", ...workloads], lines)}\n\n${table(["times less", ...workloads], ratios)}`;
+    })
+    .join("\n\n");
+}
+
+/** What is compared with what: equal work first. */
+const AGAINST = [
+  ["onetrip, blocks, no Response", "peer, no Response"],
+  ["onetrip, wasm, no Response", "peer, no Response"],
+  ["onetrip, blocks, no Response", "pg"],
+  ["onetrip, blocks, no Response", "postgres"],
+  ["onetrip, blocks, no Response", "JSON.parse"],
+  ["onetrip, blocks", "peer"],
+  ["onetrip, wasm", "peer"],
+  ["onetrip, decoder of blocks", "peer, decoder"],
+  ["onetrip, decoder of frames, wasm", "peer, decoder"],
+];
+
+export function allocations(results) {
+  const workloads = unique(results.map(({ workload }) => workload));
+  const find = (workload, candidate) =>
+    results.find((entry) => entry.workload === workload && entry.candidate === candidate).bytes;
+  const candidates = unique(results.map(({ candidate }) => candidate));
+  const lines = candidates.map((candidate) => [
+    candidate,
+    ...workloads.map(
+      (workload) =>
+        `${figure(find(workload, candidate) / 1e3)} (${ratio(find(workload, "peer, no Response") / find(workload, candidate))})`,
+    ),
+  ]);
+  return `KB of V8's heap for one answer (times fewer than the peer)\n\n${table(["", ...workloads], lines)}`;
+}
+
+/** Whole queries: milliseconds to each client's finished rows. */
+export function queries(results, delay) {
+  const here = results.filter((entry) => delay === undefined || String(entry.delay) === delay);
+  const workloads = unique(here.map(({ workload }) => workload));
+  const delays = unique(here.map((entry) => entry.delay));
+  return delays
+    .map((delay) => {
+      const of = (workload, candidate) =>
+        here.find((entry) => entry.workload === workload && entry.candidate === candidate && entry.delay === delay);
+      const lines = unique(here.map(({ candidate }) => candidate)).map((candidate) => [
+        candidate,
+        ...workloads.map((workload) => {
+          const [own, found] = [of(workload, "onetrip"), of(workload, candidate)];
+          if (found === undefined) return "–";
+          return `${spread(found)}${candidate === "onetrip" ? "" : ` ${ratio(found.median / own.median)}`}`;
+        }),
       ]);
-      return `### ${runtime}: µs of CPU of the main thread for one answer, median (quartiles)\n\n${table(["", ...workloads], lines)}\n\n${table(["times less", ...workloads], ratios)}`;
+      return `Milliseconds with ${delay} ms of added round trip, median (quartiles) and times onetrip's\n\n${table(["", ...workloads], lines)}`;
     })
     .join("\n\n");
 }

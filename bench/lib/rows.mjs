@@ -1,7 +1,7 @@
 // Bytes in memory to finished rows, warm: every candidate in turn, in one process of each runtime.
 
 import { readdir } from "node:fs/promises";
-import { bundle, data, startNode, startWorkerd, wasm, workerConfiguration } from "./host.mjs";
+import { bundle, data, startProgram, startWorkerd, wasm, workerConfiguration } from "./host.mjs";
 import { quartiles } from "./statistics.mjs";
 
 export const WORKLOADS = [
@@ -16,13 +16,16 @@ export const WORKLOADS = [
   "jsonb",
 ];
 
+export const RUNTIMES = ["node", "workerd", "deno", "bun"];
+
 async function start(runtime) {
-  if (runtime === "node") {
-    const { file } = await bundle("node", "node-host.mjs", "rows.node.mjs");
-    return startNode(file);
+  if (runtime !== "workerd") {
+    const { file } = await bundle(runtime, "node-host.mjs", `rows.${runtime}.mjs`);
+    return startProgram(runtime, file);
   }
   const { file } = await bundle("workerd", "worker-host.mjs", "rows.worker.js");
-  return startWorkerd(await workerConfiguration("rows", file, await readdir(data), [wasm]));
+  // Without Node's modules pg and postgres.js do not run in a Worker at all.
+  return startWorkerd(await workerConfiguration("rows", file, await readdir(data), [wasm], ["nodejs_compat"]));
 }
 
 /**

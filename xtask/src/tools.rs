@@ -171,6 +171,12 @@ pub fn build_endpoint_package() -> Result<(), Failure> {
 /// A missing tool or a failed measurement.
 pub fn bench(arguments: &[&str]) -> Result<(), Failure> {
     build_package_if_changed()?;
+    // Bun's and Deno's packages hold their programs; their scripts only move them.
+    npm_ci(
+        &root().join("bench"),
+        "installing the clients and runtimes that are measured (npm ci)",
+        &["--ignore-scripts", "--loglevel=error"],
+    )?;
     node("bench/run.mjs", arguments)
 }
 
