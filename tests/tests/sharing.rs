@@ -219,6 +219,15 @@ async fn what_is_not_known_to_be_short_and_plain_has_a_flight_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_is_not_taken_for_the_way_although_nothing_else_was_ever_asked() {
+    let one = OneConnection::start("short_request = '20ms'").await;
+    let slow = json!({"sql": "select pg_sleep(0.4)::text as slow"});
+    one.know(std::slice::from_ref(&slow)).await;
+    one.answers(vec![slow.clone(), slow.clone(), slow]).await;
+    assert_eq!(one.flights(), [1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_stays_with_its_request_wherever_it_stands() {
     let one = OneConnection::start("").await;
     let divide = |by: i64| json!({"sql": "select (10 / $1::int8) as tag", "params": [by]});

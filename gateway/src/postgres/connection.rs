@@ -41,8 +41,9 @@ pub(crate) struct Connection {
     pub(super) asks_identity: bool,
     /// Whether it is known to be the one whose key the login brought, so that no pooler changes it.
     pub(super) is_direct: bool,
-    /// The least time that an answer took from the sending of its flight: about what the way takes.
-    pub(super) fastest: Option<Duration>,
+    /// The least time that an answer took from the sending of its flight, the first one of the login included: about what
+    /// the way takes.
+    pub(super) fastest: Duration,
     /// Answers that nobody has read yet.
     pub(super) owed: Owed,
 }
@@ -54,6 +55,7 @@ impl Connection {
         key: Option<BackendKey>,
         parameters: Vec<(String, String)>,
         traits: Arc<Traits>,
+        fastest: Duration,
     ) -> Connection {
         Connection {
             statements: Statements::new(traits.statements()),
@@ -61,7 +63,7 @@ impl Connection {
             reset_is_prepared: false,
             asks_identity: false,
             is_direct: false,
-            fastest: None,
+            fastest,
             owed: Owed::default(),
             stream,
             incoming,

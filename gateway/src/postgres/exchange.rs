@@ -483,9 +483,8 @@ fn over_the_way(connection: &mut super::Connection, taken: Duration, leads: bool
     if !leads {
         return taken;
     }
-    let fastest = connection.fastest.map_or(taken, |fastest| fastest.min(taken));
-    connection.fastest = Some(fastest);
-    taken.saturating_sub(fastest)
+    connection.fastest = connection.fastest.min(taken);
+    taken.saturating_sub(connection.fastest)
 }
 
 /// Whether the frame that starts here is a DataRow or CopyData: the only ones that grow with the data.

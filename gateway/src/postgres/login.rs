@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use onetrip_wire::backend::ErrorResponse;
@@ -214,11 +214,15 @@ impl Login {
         let interval_style =
             (!target.no_interval_style.load(Ordering::Relaxed)).then_some(("IntervalStyle", "postgres"));
         frontend::startup_message(parameters.into_iter().chain(interval_style), &mut startup)?;
+        let begun = Instant::now();
         self.send(&startup).await?;
 
         let mut proof = Proof::NotAsked;
+        let mut way = None;
         loop {
-            let (tag, body) = match self.receive().await {
+            let received = self.receive().await;
+            way.get_or_insert_with(|| begun.elapsed());
+            let (tag, body) = match received {
                 Err(LoginError::Refused(error))
                     if error.code() == "08P01" && matches!(proof, Proof::Sent | Proof::Scram(_)) =>
                 {
@@ -293,6 +297,7 @@ impl Login {
                         key,
                         self.parameters,
                         target.traits.clone(),
+                        way.unwrap_or_default(),
                     ));
                 }
                 (tag, _) => return Err(unexpected(tag)),
