@@ -229,6 +229,16 @@ test("columns of one name, and names that objects have themselves, are kept", as
   ]);
 });
 
+test("decoders of the user's own read values and elements of arrays", async () => {
+  const body = { ...EMPTY, fields: [f("a", 1700), f("b", 1231), f("c", 23)], rows: [["1.50", "{2.5,NULL}", "7"]] };
+  const { sql } = answered([json(body)], { decoders: { 1700: (text) => `<${text}>`, 23: (text) => BigInt(text) } });
+  assert.deepEqual(await sql`select`, [{ a: "<1.50>", b: ["<2.5>", null], c: 7n }]);
+});
+
+function f(name, dataTypeID) {
+  return { name, dataTypeID };
+}
+
 test("an answer that is none is an error that says so", async () => {
   const field = { name: "a", dataTypeID: 23 };
   for (const [answer, check] of [

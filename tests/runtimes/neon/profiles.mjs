@@ -14,7 +14,7 @@ export async function compareProfiles(sql, neonSql) {
   const report = { passed: [], failed: [], skipped: [] };
   for (const [type, literals] of Object.entries(VALUES)) {
     const text = `select $1::text::${type} as v, array[$1::text::${type}, null] as a, array[array[$1::text::${type}]] as m,
-      '{}'::${type}[] as e, null::${type} as n, null::${type}[] as na, 1 as v`;
+      '{}'::${type}[] as e, null::${type} as n, null::${type}[] as na`;
     try {
       for (const literal of literals) {
         for (const mapping of MAPPINGS) {
