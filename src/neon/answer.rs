@@ -105,7 +105,10 @@ pub(super) fn response(asked: &Asked, received: Response, body: &[u8]) -> Respon
         ("28P01" | "28000", _) | (_, 401 | 403) => ("invalid_credentials", 401, false),
         ("3D000", _) => ("unknown_database", 404, false),
         ("53300", _) | (_, 429) => ("too_many_requests", 429, true),
+        ("57P03", _) => ("database_unreachable", 502, true),
         (_, 413) => ("request_too_large", 413, false),
+        // The server gave up the session, which may have been behind the statement.
+        (sqlstate, 400..=499) if !sqlstate.is_empty() => ("connection_lost", 502, false),
         (_, 400..=499) => ("malformed_request", 400, false),
         _ => ("connection_lost", 502, false),
     };

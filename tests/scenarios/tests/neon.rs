@@ -460,3 +460,19 @@ async fn a_real_proxys_answers_read_as_what_they_say() {
     }
     assert!(names.len() > 12, "{names:?}");
 }
+
+#[tokio::test]
+async fn a_session_that_the_server_gave_up_may_have_run_the_statement() {
+    for (sqlstate, refusal, outcome) in [
+        ("57P01", "connection_lost", Outcome::Unknown),
+        ("57P03", "database_unreachable", Outcome::NotExecuted),
+    ] {
+        let body = serde_json::json!({ "message": "going away", "code": sqlstate, "severity": "FATAL" });
+        let url = "https://ep-x.example.com/sql";
+        let transport = Recorded(400, body.to_string());
+        let client = Neon::client("postgresql://app:secret@ep-x.example.com/shop", url, transport).unwrap();
+        let error = client.execute("update t set n = n + 1", &[]).await.unwrap_err();
+        assert_eq!((error.refusal(), error.outcome()), (Some(refusal), outcome), "{sqlstate}: {error}");
+        assert_eq!(error.code(), Some(sqlstate));
+    }
+}
