@@ -120,6 +120,26 @@ test("declared types stand beside the parameters, and names become casts", async
     assert.throws(() => sql.with(options), UsageError, JSON.stringify(options));
 });
 
+test("every text arrives as it is: the body is JSON whatever is in it", async (t) => {
+  const { url, requests } = await endpoint(t, ({ body }) => ({ body: body.batch ? batchOf([1, 2]) : one }));
+  const sql = connect(url);
+  const characters = Array.from({ length: 0x180 }, (_, code) => String.fromCharCode(code));
+  const texts = [
+    ...characters,
+    ...characters.map((character) => `a${character}b`),
+    '\\"',
+    "\u2028",
+    "😀",
+    "\ud800",
+    "",
+  ];
+  const expected = JSON.parse(JSON.stringify(texts));
+  await sql.query('select "\\ü\n"', texts);
+  assert.deepEqual(requests[0].body, { sql: 'select "\\ü\n"', params: expected });
+  await sql.transaction([sql`select ${'"'}`, sql.query("select $1, $2", [null, "\\"])]);
+  assert.deepEqual(requests[1].body.batch[1].params, [null, "\\"]);
+});
+
 test("values never become text of the statement", async (t) => {
   const { url, requests } = await endpoint(t, () => ({ body: one }));
   const evil = "'; drop table users; --";

@@ -9,6 +9,7 @@ import { readFrames, wireMapping } from "../dist/wasm.js";
 import { GroupReader } from "./support/reader.mjs";
 
 const load = loadFrom(() => readFileSync(new URL("../dist/wasm/onetrip_bg.wasm", import.meta.url)));
+const mappingOf = (mapping) => wireMapping([{ statements: [{ mapping }], mode: undefined }]);
 const bytes = (hex) => new Uint8Array(Buffer.from(hex, "hex"));
 
 test("a trap ends one answer and no other", async () => {
@@ -16,7 +17,7 @@ test("a trap ends one answer and no other", async () => {
   const select = bytes(vectors().find(({ name }) => name === "one_row_of_each_kind").frames);
   const good = () => {
     const response = new GroupReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
-    readFrames(wasm, select, "utf16", wireMapping([DEFAULTS]), response);
+    readFrames(wasm, select, "utf16", mappingOf(DEFAULTS), response);
     return response.finish()[0].rows.length;
   };
   assert.equal(good(), 1);
@@ -32,7 +33,7 @@ test("a trap ends one answer and no other", async () => {
   };
   const before = wasm.memory;
   assert.throws(
-    () => readFrames(greedy, select, "utf16", wireMapping([DEFAULTS]), new GroupReader([])),
+    () => readFrames(greedy, select, "utf16", mappingOf(DEFAULTS), new GroupReader([])),
     (error) => error.kind === "protocol" && error.cause instanceof WebAssembly.RuntimeError,
   );
   assert.equal(resets, 1);
@@ -55,7 +56,7 @@ test("flipped bytes in frames give rows or an error of onetrip's, and never a tr
     ];
     const response = new GroupReader(Array.from({ length: count }, () => ({ text: "", mapping, arrayRows: false })));
     try {
-      readFrames(wasm, frames, round % 2 ? "utf8" : "utf16", wireMapping([mapping]), response);
+      readFrames(wasm, frames, round % 2 ? "utf8" : "utf16", mappingOf(mapping), response);
       response.finish();
     } catch (error) {
       assert.ok(error.kind !== undefined && error.cause === undefined, String(error.cause?.stack ?? error.stack));
@@ -87,7 +88,7 @@ test("the module's memory stays small, however long the answers are", async () =
   ]);
   for (let round = 0; round < 3; round++) {
     const response = new GroupReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
-    readFrames(wasm, long, "utf16", wireMapping([DEFAULTS]), response);
+    readFrames(wasm, long, "utf16", mappingOf(DEFAULTS), response);
     assert.equal(response.finish()[0].rows.length, 30_000);
   }
   assert.ok(
@@ -142,7 +143,7 @@ for (const vector of vectors()) {
         for (const strings of ["utf8", "utf16"]) {
           const local = outcome(() => {
             const reader = new GroupReader(wanted(mapping, arrayRows));
-            readFrames(wasm, bytes(vector.frames), strings, wireMapping([{ ...DEFAULTS, ...mapping }]), reader);
+            readFrames(wasm, bytes(vector.frames), strings, mappingOf({ ...DEFAULTS, ...mapping }), reader);
             return reader.finish();
           });
           assert.deepStrictEqual(local, made, `${member}, made in WebAssembly with ${strings}`);

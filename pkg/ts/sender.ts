@@ -2,10 +2,9 @@
 
 import { OnetripError, UsageError } from "./errors.js";
 import type { Options } from "./options.js";
-import { Failure } from "./protocol.js";
+import { Failure, type Result } from "./protocol.js";
 import { compose, partsOf, type LazyQuery, type Sender } from "./query.js";
 import { request, type Connection } from "./request.js";
-import type { Answer } from "./response.js";
 import { full, rows } from "./results.js";
 import { SharedRequests } from "./share.js";
 import type { Group, Statement } from "./statement.js";
@@ -18,10 +17,10 @@ export function senderOf(connection: Connection): Sender {
   // A function that is async by itself: the code that awaits a query is what the stack of its error should show.
   async function one(query: LazyQuery<unknown>): Promise<unknown> {
     try {
-      const { options } = partsOf(query).wanted;
-      const group = { statements: [statementOf(query)], mode: undefined };
-      const answers = await answersTo(group, options);
-      return partsOf(query).wanted.form(answers[0]);
+      const { options, form } = partsOf(query).wanted;
+      const [result] = await send({ statements: [statementOf(query)], mode: undefined }, options);
+      if (result instanceof Failure) throw result.error;
+      return form(result[0]);
     } catch (error) {
       throw atCaller(error);
     }
@@ -33,8 +32,9 @@ export function senderOf(connection: Connection): Sender {
     mode: TransactionMode | undefined,
   ): Promise<unknown[]> {
     try {
-      const answers = await answersTo({ statements: queries.map(statementOf), mode }, options);
-      return queries.map((query, index) => partsOf(query).wanted.form(answers[index]));
+      const [result] = await send({ statements: queries.map(statementOf), mode }, options);
+      if (result instanceof Failure) throw result.error;
+      return queries.map((query, index) => partsOf(query).wanted.form(result[index]));
     } catch (error) {
       throw atCaller(error);
     }
@@ -59,12 +59,10 @@ export function senderOf(connection: Connection): Sender {
     }
   }
 
-  async function answersTo(group: Group, options: Options): Promise<readonly Answer[]> {
-    const [result] = await (options.shareRequests && connection.protocol.manyGroups
+  function send(group: Group, options: Options): Promise<readonly Result[]> {
+    return options.shareRequests && connection.protocol.manyGroups
       ? shared.add(group, options)
-      : request(connection, [group], options));
-    if (result instanceof Failure) throw result.error;
-    return result;
+      : request(connection, [group], options);
   }
 
   return { one, transaction, response };

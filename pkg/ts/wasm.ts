@@ -6,6 +6,7 @@
 import { OnetripError, ProtocolError } from "./errors.js";
 import { Reader } from "./reader.js";
 import type { ResponseReader } from "./response.js";
+import type { Group } from "./statement.js";
 import type { Mapping } from "./types.js";
 
 /** The exports of the boundary crate (pkg/src), as wasm-bindgen's own declarations have them, and what a trap needs. */
@@ -98,14 +99,21 @@ export interface WireMapping {
 }
 
 /** The finest of what several statements want: from text every other form can still be made. */
-export function wireMapping(wanted: readonly Mapping[]): WireMapping {
-  // Decoders read PostgreSQL's text.
-  const text = ({ decoders }: Mapping, ...oids: number[]): boolean =>
-    decoders !== undefined && oids.some((oid) => decoders[oid] !== undefined);
-  return {
-    int8Binary: wanted.every((mapping) => mapping.int8 !== "string" && !text(mapping, 20)),
-    timestampsText: wanted.some((mapping) => mapping.timestamps === "string" || text(mapping, 1114, 1184)),
-    jsonText: wanted.some((mapping) => mapping.json === "text" || text(mapping, 114, 3802)),
-    valuesText: wanted.some((mapping) => text(mapping, 16, 17, 21, 23, 26, 700, 701)),
-  };
+export function wireMapping(groups: readonly Group[]): WireMapping {
+  const wanted = { int8Binary: true, timestampsText: false, jsonText: false, valuesText: false };
+  for (const { statements } of groups) {
+    for (const { mapping } of statements) {
+      const { decoders } = mapping;
+      wanted.int8Binary &&= mapping.int8 !== "string" && !hasAny(decoders, [20]);
+      wanted.timestampsText ||= mapping.timestamps === "string" || hasAny(decoders, [1114, 1184]);
+      wanted.jsonText ||= mapping.json === "text" || hasAny(decoders, [114, 3802]);
+      wanted.valuesText ||= hasAny(decoders, [16, 17, 21, 23, 26, 700, 701]);
+    }
+  }
+  return wanted;
+}
+
+/** Whether types are read by decoders of the user's, which read PostgreSQL's text. */
+function hasAny(decoders: Mapping["decoders"], oids: readonly number[]): boolean {
+  return decoders !== undefined && oids.some((oid) => decoders[oid] !== undefined);
 }
