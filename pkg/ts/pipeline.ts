@@ -8,7 +8,7 @@ import { Failure, type Message, type Protocol, type Result } from "./protocol.js
 import { ResponseReader } from "./response.js";
 import type { Group, Statement } from "./statement.js";
 import type { TransactionMode } from "./types.js";
-import { readFrames, wireMapping, type LoadWasm } from "./wasm.js";
+import { readFrames, wireMapping, type LoadWasm, type Wasm } from "./wasm.js";
 
 /** What differs by runtime. */
 export interface Runtime {
@@ -27,6 +27,8 @@ export class Pipelines implements Protocol {
   readonly manyGroups = true;
   readonly #authorization: string;
   readonly #runtime: Runtime;
+  /** The module, once it was needed. */
+  #wasm: Wasm | undefined;
   /** The headers that were needed so far, by what they ask for. */
   readonly #accepts: string[] = [];
 
@@ -67,9 +69,13 @@ export class Pipelines implements Protocol {
   read(answered: Response, bytes: Uint8Array, groups: readonly Group[]): Result[] | Promise<Result[]> {
     const response = new ResponseReader(groups);
     const type = answered.headers.get("content-type");
-    if (type !== BLOCKS || answered.status !== 200) return this.#readOther(answered, bytes, groups, response);
+    const wasm = type === FRAMES ? this.#wasm : undefined;
+    if (answered.status !== 200 || !(type === BLOCKS || wasm !== undefined))
+      return this.#readOther(answered, bytes, groups, response);
+    // Nothing is awaited where the answer is what it is as a rule.
     try {
-      response.push(bytes);
+      if (wasm !== undefined) readFrames(wasm, bytes, this.#runtime.strings, wireMapping(groups), response);
+      else response.push(bytes);
     } catch (error) {
       response.fail(error);
     }
@@ -93,7 +99,8 @@ export class Pipelines implements Protocol {
           throw new UsageError(
             "The endpoint sent PostgreSQL's frames, and without its WebAssembly module onetrip cannot read them.",
           );
-        readFrames(await loadWasm(), bytes, strings, wireMapping(groups), response);
+        this.#wasm = await loadWasm();
+        readFrames(this.#wasm, bytes, strings, wireMapping(groups), response);
       } else {
         throw new ProtocolError(
           `${this.url} answered with ${type ?? "no content type"} instead of rows. Is it an onetrip endpoint?`,

@@ -32,7 +32,6 @@ export async function request<Taken>(
 ): Promise<Result<Taken>[]> {
   const { protocol } = connection;
   const deadline = Deadline.of(options);
-  const started = Date.now();
   let results: Result<Taken>[] = [];
   /** The indexes of the groups that are sent again, and the groups that are sent. */
   let again: readonly number[] | undefined;
@@ -61,7 +60,7 @@ export async function request<Taken>(
     if (again === undefined) results = answers;
     else again.forEach((index, position) => (results[index] = answers[position]));
     if (!results.some(isFailure)) break;
-    again = await repeatable(connection, groups, results, { options, deadline, started, number });
+    again = await repeatable(connection, groups, results, options, deadline, number);
     if (again.length === 0) break;
     sent = again.map((index) => groups[index]);
   }
@@ -76,12 +75,9 @@ async function repeatable(
   { protocol, loadWasm }: Connection<unknown>,
   groups: readonly Group[],
   results: Result<unknown>[],
-  {
-    options,
-    deadline,
-    started,
-    number,
-  }: { options: Options; deadline: Deadline | undefined; started: number; number: number },
+  options: Options,
+  deadline: Deadline | undefined,
+  number: number,
 ): Promise<number[]> {
   if (deadline?.signal.aborted) return [];
   const again: number[] = [];
@@ -90,7 +86,9 @@ async function repeatable(
     if (!isFailure(result)) continue;
     const { timeoutMs, maxAttempts, idempotent } = options;
     const { statements } = groups[index];
-    const failed = { number, elapsedMs: Date.now() - started, timeoutMs, maxAttempts, idempotent, statements };
+    // What is over matters for what is left alone.
+    const elapsedMs = timeoutMs === undefined ? 0 : timeoutMs - (deadline?.timeLeftMs() ?? 0);
+    const failed = { number, elapsedMs, timeoutMs, maxAttempts, idempotent, statements };
     const pause = await retryAfterMs(result.error, failed, loadWasm);
     if (pause === undefined) continue;
     again.push(index);
