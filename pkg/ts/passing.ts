@@ -2,7 +2,7 @@
 
 import { SqlError, type OnetripError, type SqlErrorFields } from "./errors.js";
 import type { Options } from "./options.js";
-import { Failure, type Message, type Protocol, type Result } from "./protocol.js";
+import { Failure, mediaType, named, type Message, type Protocol, type Result } from "./protocol.js";
 import { outcomeOfFailed, type Group } from "./statement.js";
 
 /** A protocol whose answers come as JSON; everything but a result is read by `blocks`. */
@@ -32,18 +32,15 @@ export class Passing implements Protocol<Response> {
     if (this.leaves(answered)) return [[new Response(answered.body, { headers: { "content-type": JSON_TYPE } })]];
     // What is no result is none of blocks either, and fails in the same way.
     if (!isJson(answered)) return (await this.#blocks.read(answered, bytes, groups)) as Failure[];
-    const error = sqlError(new TextDecoder().decode(bytes), groups[0]);
-    const id = answered.headers.get("onetrip-request-id");
-    if (id !== null) error.requestId = id;
-    return [new Failure(error)];
+    return named([new Failure(sqlError(new TextDecoder().decode(bytes), groups[0]))], answered);
   }
 }
 
 const JSON_TYPE = "application/json";
 const SQLSTATE = "onetrip-sqlstate";
 
-function isJson({ status, headers }: Response): boolean {
-  return status === 200 && headers.get("content-type")?.split(";", 1)[0].trim() === JSON_TYPE;
+function isJson(answered: Response): boolean {
+  return answered.status === 200 && mediaType(answered) === JSON_TYPE;
 }
 
 /** The error of an answer that was too short to be under way before PostgreSQL refused the statement. */

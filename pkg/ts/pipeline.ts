@@ -4,7 +4,7 @@ import type { Endpoint } from "./endpoint.js";
 import { EndpointError, NetworkError, OnetripError, ProtocolError, RefusedError, UsageError } from "./errors.js";
 import type { Options } from "./options.js";
 import { Passing } from "./passing.js";
-import { Failure, type Message, type Protocol, type Result } from "./protocol.js";
+import { mediaType, named, type Message, type Protocol, type Result } from "./protocol.js";
 import { ResponseReader } from "./response.js";
 import type { Group, Statement } from "./statement.js";
 import type { TransactionMode } from "./types.js";
@@ -68,60 +68,32 @@ export class Pipelines implements Protocol {
 
   read(answered: Response, bytes: Uint8Array, groups: readonly Group[]): Result[] | Promise<Result[]> {
     const response = new ResponseReader(groups);
-    const type = answered.headers.get("content-type");
-    const wasm = type === FRAMES ? this.#wasm : undefined;
-    if (answered.status !== 200 || !(type === BLOCKS || wasm !== undefined))
-      return this.#readOther(answered, bytes, groups, response);
-    // Nothing is awaited where the answer is what it is as a rule.
-    try {
-      if (wasm !== undefined) readFrames(wasm, bytes, this.#runtime.strings, wireMapping(groups), response);
-      else response.push(bytes);
-    } catch (error) {
-      response.fail(error);
-    }
-    return named(response.finish(), answered);
-  }
-
-  async #readOther(
-    answered: Response,
-    bytes: Uint8Array,
-    groups: readonly Group[],
-    response: ResponseReader,
-  ): Promise<Result[]> {
+    const { loadWasm, strings } = this.#runtime;
+    const type = mediaType(answered);
     try {
       if (answered.status !== 200) throw refusal(this.url, answered, bytes);
-      const type = answered.headers.get("content-type")?.split(";", 1)[0].trim();
       if (type === BLOCKS) {
         response.push(bytes);
-      } else if (type === FRAMES) {
-        const { loadWasm, strings } = this.#runtime;
-        if (loadWasm === undefined)
-          throw new UsageError(
-            "The endpoint sent PostgreSQL's frames, and without its WebAssembly module onetrip cannot read them.",
-          );
-        this.#wasm = await loadWasm();
-        readFrames(this.#wasm, bytes, strings, wireMapping(groups), response);
-      } else {
+      } else if (type !== FRAMES) {
         throw new ProtocolError(
           `${this.url} answered with ${type ?? "no content type"} instead of rows. Is it an onetrip endpoint?`,
           0,
         );
+      } else if (loadWasm === undefined) {
+        throw new UsageError("The endpoint sent frames, which only the WebAssembly module reads.");
+      } else if (this.#wasm === undefined) {
+        return loadWasm().then((wasm) => {
+          this.#wasm = wasm;
+          return this.read(answered, bytes, groups);
+        });
+      } else {
+        readFrames(this.#wasm, bytes, strings, wireMapping(groups), response);
       }
     } catch (error) {
       response.fail(error);
     }
     return named(response.finish(), answered);
   }
-}
-
-/** The results; errors among them with the request's name in the endpoint's log. */
-function named(results: Result[], { headers }: Response): Result[] {
-  for (const result of results) {
-    if (!(result instanceof Failure && result.error instanceof OnetripError)) continue;
-    const id = headers.get("onetrip-request-id");
-    if (id !== null) result.error.requestId = id;
-  }
-  return results;
 }
 
 /** A group as JSON, by hand: JSON.stringify of an object takes four times as long. */
@@ -133,12 +105,8 @@ function bodyOf({ statements, mode }: Group): string {
 }
 
 function statementJson({ text, params, types }: Statement): string {
-  let list = "";
-  for (let index = 0; index < params.length; index++) {
-    const param = params[index];
-    list += (index > 0 ? "," : "") + (param === null ? "null" : stringJson(param));
-  }
-  const declared = types === undefined ? "" : `,"types":[${types.join()}]`;
+  const list = params.map((param) => (param === null ? "null" : stringJson(param))).join();
+  const declared = types === undefined ? "" : `,"types":${JSON.stringify(types)}`;
   return `{"sql":${stringJson(text)},"params":[${list}]${declared}}`;
 }
 
@@ -156,11 +124,12 @@ function beginOf({ isolationLevel, readOnly, deferrable }: TransactionMode): str
 }
 
 /** The error for an answer that is no result. */
-function refusal(url: string, { status, headers }: Response, bytes: Uint8Array): OnetripError {
+function refusal(url: string, answered: Response, bytes: Uint8Array): OnetripError {
+  const { status, headers } = answered;
   const seconds = Number(headers.get("retry-after") ?? NaN);
   const retryAfter = Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined;
   let problem: Record<string, unknown> = {};
-  if (headers.get("content-type")?.startsWith("application/problem+json")) {
+  if (mediaType(answered) === "application/problem+json") {
     try {
       problem = { ...(JSON.parse(new TextDecoder().decode(bytes)) as object) };
     } catch {
@@ -170,10 +139,7 @@ function refusal(url: string, { status, headers }: Response, bytes: Uint8Array):
   const text = (name: string): string | undefined =>
     typeof problem[name] === "string" ? problem[name].slice(0, 1000) : undefined;
   const code = text("code");
-  const what =
-    code === undefined
-      ? `This is no answer of an onetrip endpoint: check the URL`
-      : (text("detail") ?? text("title") ?? code);
+  const what = code === undefined ? "This is no onetrip endpoint: check the URL" : (text("detail") ?? code);
   // A 5xx without a code is a proxy's, which does not know what became of the request.
   const isUnknown = code === undefined ? status >= 500 : OUTCOME_UNKNOWN.includes(code);
   const message = `${url} answered ${status}: ${what}`;

@@ -1,5 +1,6 @@
 // The seam between what a query is and what an endpoint speaks: one implementation for each kind of endpoint.
 
+import { OnetripError } from "./errors.js";
 import type { Options } from "./options.js";
 import type { Answer } from "./response.js";
 import type { Group } from "./statement.js";
@@ -49,4 +50,19 @@ export type Result<Taken = Answer> = readonly Taken[] | Failure;
 /** Why there is no answer: an OnetripError, as a rule, or the reason of the caller's signal. */
 export class Failure {
   constructor(readonly error: unknown) {}
+}
+
+/** The results; errors among them with the request's name in the endpoint's log. */
+export function named<Taken>(results: Result<Taken>[], { headers }: Response): Result<Taken>[] {
+  for (const result of results) {
+    if (!(result instanceof Failure && result.error instanceof OnetripError)) continue;
+    const id = headers.get("onetrip-request-id");
+    if (id !== null) result.error.requestId = id;
+  }
+  return results;
+}
+
+/** The media type of an answer, without its parameters. */
+export function mediaType({ headers }: Response): string | undefined {
+  return headers.get("content-type")?.split(";", 1)[0].trim();
 }

@@ -101,8 +101,7 @@ export class LazyQuery<Result> implements Query<Result> {
   }
 
   response(): Promise<Response> {
-    if (isSent(this as LazyQuery<unknown>))
-      throw new UsageError("The query was sent already; response() sends it itself.");
+    if (isSent(this as LazyQuery<unknown>)) throw new UsageError("The query was sent already.");
     const response = this.#parts.sender.response(this as LazyQuery<unknown>);
     // Whoever awaits the query, too, or puts it into a transaction, is told that it was sent.
     this.#joined = () => response.then(() => Promise.reject(new UsageError("The query was sent by response().")));

@@ -103,7 +103,7 @@ export class ResponseReader {
         case 0x47: // CopyInResponse
         case 0x48: // CopyOutResponse
         case 0x57: // CopyBothResponse
-          this.#failed ??= new UsageError("COPY is not supported in a query: use insert or select.");
+          this.#failed ??= new UsageError("COPY is not supported: use insert or select.");
           setOutcome(this.#failed, "unknown");
           break;
         case 0x64: // CopyData
@@ -116,7 +116,7 @@ export class ResponseReader {
       at = end;
     }
     this.before += at - start;
-    if (at !== last) this.#truncated(last - at);
+    if (at !== last) throw this.#cutShort(last - at);
   }
 
   /** A result for each group, when all pieces were pushed: those that did not come are errors that say so. */
@@ -191,10 +191,6 @@ export class ResponseReader {
     this.#shape = this.#failed = this.#undecoded = undefined;
     this.#own = 0;
     this.#begin(next);
-  }
-
-  #truncated(rest: number): never {
-    throw this.#cutShort(rest);
   }
 
   #cutShort(rest: number): TruncatedError {

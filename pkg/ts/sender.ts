@@ -44,12 +44,9 @@ export function senderOf(connection: Connection): Sender {
     try {
       const { options, form, arrayRows } = partsOf(query).wanted;
       if (form !== rows && form !== full)
-        throw new UsageError(
-          "response() hands on all rows, or with full() the whole result: one(), value() and the like cannot be combined with it.",
-        );
+        throw new UsageError("response() gives rows, or with full() the result, and no other form.");
       const protocol = connection.protocol.json?.(form === full, arrayRows);
-      if (protocol === undefined)
-        throw new UsageError("response() needs an onetrip endpoint: this kind gives no JSON to hand on.");
+      if (protocol === undefined) throw new UsageError("response() needs an onetrip endpoint.");
       const group = { statements: [statementOf(query)], mode: undefined };
       const [result] = await request({ ...connection, protocol }, [group], options);
       if (result instanceof Failure) throw result.error;

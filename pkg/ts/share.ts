@@ -10,10 +10,14 @@ import type { Group } from "./statement.js";
 const GROUPS_LIMIT = 100;
 const CHARACTERS_LIMIT = 1 << 18;
 
+/** The options that hold for a request; others are a statement's own. */
+const OF_REQUESTS = ["signal", "timeoutMs", "headers", "decode", "idempotent", "maxAttempts"] as const;
+
 /** The requests of one connection that wait for the end of the tick. */
 export class SharedRequests {
   readonly #connection: Connection;
-  readonly #open: SharedRequest[] = [];
+  #open: SharedRequest[] = [];
+  #tick: Promise<void> | undefined;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -21,23 +25,21 @@ export class SharedRequests {
 
   /** Sends `group` with the others of this tick whose options allow it. */
   async add(group: Group, options: Options): Promise<readonly [Result]> {
-    const open = this.#open;
+    this.#tick ??= this.#end();
     const characters = charactersOf(group);
-    let shared = open.find((candidate) => candidate.takes(characters, options));
-    if (shared === undefined) {
-      if (open.length === 0) this.#sendSoon();
-      shared = new SharedRequest(options);
-      open.push(shared);
-    }
+    let shared = this.#open.find((candidate) => candidate.takes(characters, options));
+    if (shared === undefined) this.#open.push((shared = new SharedRequest(options, this.#connection, this.#tick)));
     const index = shared.groups.push(group) - 1;
     shared.characters += characters;
     return [(await shared.results)[index]];
   }
 
   /** A transaction starts when it is made, the queries beside it in the microtasks behind: hence one more of these. */
-  #sendSoon(): void {
-    const send = (): void => this.#open.splice(0).forEach((shared) => shared.send(this.#connection));
-    queueMicrotask(() => queueMicrotask(send));
+  async #end(): Promise<void> {
+    await undefined;
+    await undefined;
+    this.#open = [];
+    this.#tick = undefined;
   }
 }
 
@@ -46,40 +48,30 @@ class SharedRequest {
   readonly groups: Group[] = [];
   characters = 0;
   readonly results: Promise<readonly Result[]>;
-  #resolve!: (results: Promise<readonly Result[]>) => void;
 
-  constructor(readonly options: Options) {
-    this.results = new Promise((resolve) => (this.#resolve = resolve));
+  constructor(
+    readonly options: Options,
+    connection: Connection,
+    tick: Promise<void>,
+  ) {
+    this.results = tick.then(() => send(connection, this.groups, options));
   }
 
-  /** What differs by statement alone, how its values are mapped, may differ. */
+  /** Whether one more group fits in. */
   takes(characters: number, options: Options): boolean {
-    const own = this.options;
     return (
       this.groups.length < GROUPS_LIMIT &&
       this.characters + characters <= CHARACTERS_LIMIT &&
-      (own === options ||
-        (own.signal === options.signal &&
-          own.timeoutMs === options.timeoutMs &&
-          own.headers === options.headers &&
-          own.decode === options.decode &&
-          own.idempotent === options.idempotent &&
-          own.maxAttempts === options.maxAttempts))
+      OF_REQUESTS.every((name) => this.options[name] === options[name])
     );
   }
+}
 
-  send(connection: Connection): void {
-    this.#resolve(this.#results(connection));
-  }
-
-  async #results(connection: Connection): Promise<readonly Result[]> {
-    const { groups, options } = this;
-    const results = await request(connection, groups, options);
-    if (groups.length === 1 || !results.every(isRefusedAsWhole)) return results;
-    // Nothing was executed, and whose fault it was the endpoint does not say: each finds out by itself.
-    const apart = await Promise.all(groups.map((group) => request(connection, [group], options)));
-    return apart.flat();
-  }
+async function send(connection: Connection, groups: readonly Group[], options: Options): Promise<readonly Result[]> {
+  const results = await request(connection, groups, options);
+  if (groups.length === 1 || !results.every(isRefusedAsWhole)) return results;
+  // Nothing was executed, and whose fault it was the endpoint does not say: each finds out by itself.
+  return (await Promise.all(groups.map((group) => request(connection, [group], options)))).flat();
 }
 
 /** Whether the endpoint refused the body, which may be because of one group alone, or because it takes no groups. */
