@@ -1,0 +1,46 @@
+// Source maps lead to the TypeScript that was compiled: every file has one, it carries its sources along, and its positions
+// exist there.
+
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { SourceMap } from "node:module";
+import { dirname, join, normalize, relative } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const dist = fileURLToPath(new URL("../dist", import.meta.url));
+const source = fileURLToPath(new URL("../ts", import.meta.url));
+// What wasm-bindgen and pkg/scripts make has no source to show.
+const files = readdirSync(dist, { recursive: true })
+  .map(String)
+  .filter((name) => /\.c?js$/.test(name) && !name.startsWith("wasm"));
+
+test("every file leads to its sources", () => {
+  assert.ok(files.length > 20, `only ${files.length} files were found`);
+  for (const name of files) {
+    const file = join(dist, name);
+    const text = readFileSync(file, "utf8");
+    const map = /\n\/\/# sourceMappingURL=(.*)\s*$/.exec(text)?.[1];
+    assert.ok(map !== undefined && existsSync(join(dirname(file), map)), `${name} has no source map`);
+    const { sources, sourcesContent } = JSON.parse(readFileSync(join(dirname(file), map), "utf8"));
+    for (const [index, path] of sources.entries()) {
+      const original = normalize(join(dirname(file), path));
+      if (original.startsWith(join(dist, "wasm"))) continue;
+      assert.ok(!relative(source, original).startsWith(".."), `${name} comes from ${path}, which is not in pkg/ts`);
+      assert.equal(sourcesContent?.[index], readFileSync(original, "utf8"), `${name} carries another ${path}`);
+    }
+  }
+});
+
+test("a position in a file is the same word in its source", () => {
+  for (const name of ["errors.js", "cjs/index.cjs", "cjs/slim.cjs"]) {
+    const lines = readFileSync(join(dist, name), "utf8").split("\n");
+    const line = lines.findIndex((text) => /\bUsageError\b.*(?:class|extends)|class UsageError/.test(text));
+    assert.notEqual(line, -1, `${name} has no class UsageError`);
+    const map = new SourceMap(JSON.parse(readFileSync(join(dist, `${name}.map`), "utf8")));
+    const { originalSource, originalLine } = map.findEntry(line, lines[line].indexOf("class"));
+    assert.match(originalSource, /\/errors\.ts$/);
+    const original = readFileSync(join(source, "errors.ts"), "utf8").split("\n")[originalLine];
+    assert.match(original, /class UsageError/, `${name}:${line + 1} leads to line ${originalLine + 1} of errors.ts`);
+  }
+});
