@@ -28,6 +28,16 @@ const CANDIDATES = [
     hasWasm: true,
   },
   {
+    name: "onetrip, blocks, minified",
+    program: "cold-onetrip.mjs",
+    format: "utf16.blocks",
+    entry: "workerd",
+    type: BLOCKS,
+    decode: "endpoint",
+    hasWasm: true,
+    minify: true,
+  },
+  {
     name: "onetrip, blocks, without the wasm module",
     program: "cold-onetrip.mjs",
     format: "utf16.blocks",
@@ -55,10 +65,14 @@ const CANDIDATES = [
 ];
 
 /** Writes the configuration of one candidate with one workload; returns its file. */
-async function configure({ name, program, format, entry = "workerd", type, decode, hasWasm, importWasm }, workload) {
+async function configure(
+  { name, program, format, entry = "workerd", type, decode, hasWasm, importWasm, minify = false },
+  workload,
+) {
   const id = `cold-${name.replace(/\W+/g, "-")}-${workload}`;
   const { file } = await bundle(entry, program, `${id}.js`, {
     external: ["input"],
+    minify,
     define: { MEDIA_TYPE: JSON.stringify(type ?? ""), DECODE: JSON.stringify(decode ?? "") },
     ...(importWasm && { banner: { js: 'import module from "./onetrip_bg.wasm"; globalThis.module = module;' } }),
   });

@@ -1,6 +1,6 @@
 // Starts the program under measurement in Node or in workerd, asks it to work, and reads what CPU time that took.
 
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { builtinModules, createRequire } from "node:module";
@@ -156,15 +156,19 @@ const PROGRAMS = {
     "--no-lock",
     "--no-config",
   ],
-  bun: [binary("bun/bin/bun.exe"), "run"],
+  // Without its script the package leaves the program where it came.
+  bun: [
+    [`@oven/bun-${process.platform}-${process.arch === "x64" ? "x64" : "aarch64"}/bin/bun`, "bun/bin/bun.exe"]
+      .map(binary)
+      .find(existsSync) ?? "bun",
+    "run",
+  ],
 };
 
 /** Starts a program in Node, Deno or Bun that prints a line of JSON with its port. */
 export async function startProgram(runtime, file, flags = []) {
   const [program, ...args] = PROGRAMS[runtime];
   if (!existsSync(program)) throw new Error(`${runtime} is not installed: run npm ci in bench`);
-  // Bun's package is a script until it has run once, when it puts the program in its own place.
-  if (runtime === "bun") execFileSync(program, ["--version"], { stdio: "ignore" });
   const child = spawn(program, [...args, ...flags, file, data], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" },
