@@ -64,16 +64,15 @@ function buildWasm() {
     process.exit(1);
   }
   const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
-  run("cargo", [
-    "build",
-    "--quiet",
-    "--package",
-    "onetrip-js",
-    "--target",
-    "wasm32-unknown-unknown",
-    "--profile",
-    "release-wasm",
-  ]);
+  const build = ["build", "--quiet", "--package", "onetrip-js", "--target", "wasm32-unknown-unknown"];
+  run("cargo", [...build, "--profile", "release-wasm"], {
+    // Loops as they are written and functions inlined where that makes no code: a twentieth of the module, at no cost in time.
+    env: {
+      ...process.env,
+      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS:
+        "-Cllvm-args=--inline-threshold=25 -Cllvm-args=--unroll-max-count=1",
+    },
+  });
   mkdirSync(wasmDir, { recursive: true });
   // Of what this target makes only the functions are used; ts/load.ts instantiates the module itself, which takes a tenth
   // of the code that the target `web` brings for it.
