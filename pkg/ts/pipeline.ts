@@ -107,8 +107,13 @@ function bodyOf({ statements, mode }: Group): string {
 function statementJson({ text, params, types }: Statement): string {
   const list = params.map((param) => (param === null ? "null" : stringJson(param))).join();
   const declared = types === undefined ? "" : `,"types":${JSON.stringify(types)}`;
-  return `{"sql":${stringJson(text)},"params":[${list}]${declared}}`;
+  // A program sends few statements often.
+  if (text !== latest.text) latest = { text, json: stringJson(text) };
+  return `{"sql":${latest.json},"params":[${list}]${declared}}`;
 }
+
+/** The statement that was sent last, and its JSON. */
+let latest = { text: "", json: '""' };
 
 function stringJson(text: string): string {
   // Printable ASCII without " and \\ stands for itself.

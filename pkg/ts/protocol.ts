@@ -64,5 +64,6 @@ export function named<Taken>(results: Result<Taken>[], { headers }: Response): R
 
 /** The media type of an answer, without its parameters. */
 export function mediaType({ headers }: Response): string | undefined {
-  return headers.get("content-type")?.split(";", 1)[0].trim();
+  const type = headers.get("content-type") ?? undefined;
+  return type?.includes(";") ? type.split(";", 1)[0].trim() : type;
 }

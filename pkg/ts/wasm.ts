@@ -104,14 +104,19 @@ export function wireMapping(groups: readonly Group[]): WireMapping {
   for (const { statements } of groups) {
     for (const { mapping } of statements) {
       const { decoders } = mapping;
-      wanted.int8Binary &&= mapping.int8 !== "string" && !hasAny(decoders, [20]);
-      wanted.timestampsText ||= mapping.timestamps === "string" || hasAny(decoders, [1114, 1184]);
-      wanted.jsonText ||= mapping.json === "text" || hasAny(decoders, [114, 3802]);
-      wanted.valuesText ||= hasAny(decoders, [16, 17, 21, 23, 26, 700, 701]);
+      wanted.int8Binary &&= mapping.int8 !== "string" && !hasAny(decoders, INT8);
+      wanted.timestampsText ||= mapping.timestamps === "string" || hasAny(decoders, TIMESTAMPS);
+      wanted.jsonText ||= mapping.json === "text" || hasAny(decoders, JSONS);
+      wanted.valuesText ||= hasAny(decoders, OTHERS);
     }
   }
   return wanted;
 }
+
+const INT8 = [20];
+const TIMESTAMPS = [1114, 1184];
+const JSONS = [114, 3802];
+const OTHERS = [16, 17, 21, 23, 26, 700, 701];
 
 /** Whether types are read by decoders of the user's, which read PostgreSQL's text. */
 function hasAny(decoders: Mapping["decoders"], oids: readonly number[]): boolean {
