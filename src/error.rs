@@ -147,14 +147,15 @@ impl Error {
     /// Whether the same call may succeed when it is made again, and cannot take effect twice: nothing was executed, and
     /// the cause is of a kind that passes. The client has already tried [`attempts`](Self::attempts) times.
     pub fn is_retryable(&self) -> bool {
+        if self.0.outcome != Outcome::NotExecuted {
+            return false;
+        }
         match self.0.retry {
             policy::Outcome::NotSent | policy::Outcome::RolledBack => true,
             policy::Outcome::Refused { retryable, .. } => retryable,
             policy::Outcome::Lost | policy::Outcome::Failed => {
                 let class = self.code().map(sqlstate::class);
-                self.0.kind == Kind::Sql
-                    && self.0.outcome == Outcome::NotExecuted
-                    && class == Some(Class::Unavailable)
+                self.0.kind == Kind::Sql && class == Some(Class::Unavailable)
             }
         }
     }

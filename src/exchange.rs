@@ -14,7 +14,7 @@ use crate::catalogue::Known;
 use crate::metrics::{Call, Counters, Operation};
 use crate::policy::{Attempt, Decision, Repeat};
 use crate::transport::{Body, Clock, Failure, Head, Request, Response, Sent, Transport};
-use crate::{Column, Config, Error, Kind, Row, StatementResult, problem};
+use crate::{Column, Config, Error, Kind, Outcome, Row, StatementResult, problem};
 
 /// The most of a refusal's body that is read, in bytes.
 const PROBLEM_LIMIT_BYTES: usize = 16 << 10;
@@ -120,6 +120,7 @@ impl Endpoint {
         let start_ms = clock.now_ms();
         let deadline_ms = settings.timeout.map(milliseconds);
         let mut number = 0;
+        let mut open = false;
         loop {
             number += 1;
             let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
@@ -128,6 +129,14 @@ impl Endpoint {
                 Some(Ok(arriving)) => return Ok(arriving),
                 Some(Err(error)) => error.attempts_are(number),
                 None => return Err(timed_out(deadline_ms).attempts_are(number)),
+            };
+            // What an earlier attempt may have done is not undone by how this one failed.
+            let error = match error.outcome() {
+                Outcome::NotExecuted if open => error.outcome_is(Outcome::Unknown),
+                outcome => {
+                    open |= outcome == Outcome::Unknown;
+                    error
+                }
             };
             let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
             let (outcome, repeat) = (error.retry(), settings.repeat);

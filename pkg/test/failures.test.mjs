@@ -238,6 +238,35 @@ test("a FATAL error leaves the outcome open, so only what may run twice is sent 
   assert.deepStrictEqual(await connect(url, { idempotent: true })`select 1 as one`, [{ one: 1 }]);
 });
 
+test("what an attempt may have done stays open, however the attempts after it fail", async (t) => {
+  const gone = (outgoing) => outgoing.destroy();
+  const busy = problem(503, { code: "pool_timeout", detail: "busy", retryable: true });
+  const conflict = encode.concat(encode.error({ V: "ERROR", C: "23505", M: "there already" }), encode.ready());
+  const big = encode.response(1, [{ name: "n", oid: 20, kind: "text", values: ["9007199254740993"] }]);
+  for (const [answers, type, outcome] of [
+    [[gone, busy, busy], RefusedError, "unknown"],
+    [[busy, gone, busy], RefusedError, "unknown"],
+    [[busy, busy, busy], RefusedError, "notExecuted"],
+    [[gone, { body: conflict }], SqlError, "unknown"],
+    [[busy, { body: conflict }], SqlError, "notExecuted"],
+    [[gone, { body: big }], UsageError, "executed"],
+  ]) {
+    const { url, requests } = await endpoint(t, ({ number }) => answers[number - 1]);
+    const error = await connect(url, { idempotent: true, int8: "number" })`insert`.catch((error) => error);
+    assert.ok(error instanceof type && clean(error), error.stack);
+    assert.deepEqual([error.outcome, requests.length], [outcome, answers.length], error.message);
+  }
+  const { url } = await endpoint(t, ({ number }) => [gone, busy][Math.min(number, 2) - 1]);
+  const controller = new AbortController();
+  const query = connect(url, { idempotent: true, signal: controller.signal, fetch: abortsAtSecond })`insert`;
+  let fetches = 0;
+  function abortsAtSecond(...request) {
+    if (++fetches === 2) controller.abort(null);
+    return fetch(...request);
+  }
+  await assert.rejects(query, (reason) => reason === null);
+});
+
 test("an SQL error is not sent again and loads no WebAssembly", async (t) => {
   const { url, requests } = await endpoint(t, () => ({
     body: encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready()),

@@ -1,5 +1,5 @@
 // What can go wrong, as classes. Branch on `instanceof` or on `kind`, and on `outcome` to know whether the statement took
-// effect; no message holds a credential, a statement or a parameter. docs/errors.md has them all, with what to do.
+// effect; no message of onetrip's holds a credential, a statement or a parameter. docs/errors.md has them all.
 
 /**
  * What became of the statement, or of the transaction: `"notExecuted"` (it did not run, or was rolled back),
@@ -125,7 +125,7 @@ export class EndpointError extends OnetripError {
 /** The endpoint refused the request before PostgreSQL executed anything: credentials, limits, an unreachable database. */
 export class RefusedError extends EndpointError {
   override readonly kind = "refused";
-  override readonly outcome = "notExecuted";
+  override readonly outcome: Outcome = "notExecuted";
 
   override get name(): string {
     return "RefusedError";

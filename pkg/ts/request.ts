@@ -1,7 +1,7 @@
 // One request: sent as often as the policy allows, answered with a result for each group that it holds.
 
 import { Deadline, wait } from "./deadline.js";
-import { OnetripError } from "./errors.js";
+import { OnetripError, setOutcome } from "./errors.js";
 import { networkError } from "./network.js";
 import type { Options } from "./options.js";
 import { Failure, type Protocol, type Result } from "./protocol.js";
@@ -58,7 +58,13 @@ export async function request<Taken>(
       answers = sent.map(() => new Failure(error));
     }
     if (again === undefined) results = answers;
-    else again.forEach((index, position) => (results[index] = answers[position]));
+    else
+      again.forEach((index, position) => {
+        const { outcome } = (results[index] as Failure).error as OnetripError;
+        const { error } = (results[index] = answers[position]) as Partial<Failure>;
+        // What an earlier attempt may have done is not undone by how this one failed.
+        if (error instanceof OnetripError && error.outcome === "notExecuted") setOutcome(error, outcome);
+      });
     if (!results.some(isFailure)) break;
     again = await repeatable(connection, groups, results, options, deadline, number);
     if (again.length === 0) break;

@@ -214,6 +214,27 @@ async fn only_what_cannot_happen_twice_is_sent_again() {
 }
 
 #[tokio::test]
+async fn what_an_attempt_may_have_done_stays_open_however_the_attempts_after_it_fail() {
+    let lost = || Act::Fail(Sent::Perhaps);
+    let busy = || problem(503, "pool_timeout", true, None);
+    for (name, acts, outcome) in [
+        ("lost, then refused", [lost(), busy(), busy()], Outcome::Unknown),
+        ("lost between", [busy(), lost(), busy()], Outcome::Unknown),
+        ("lost, then never sent", [lost(), Act::Fail(Sent::No), Act::Fail(Sent::No)], Outcome::Unknown),
+        ("lost, then an SQL error", [busy(), lost(), failed("ERROR", "23505")], Outcome::Unknown),
+        ("refused", [busy(), busy(), busy()], Outcome::NotExecuted),
+    ] {
+        let error = Script::new(acts).client().repeatable().query("select 1", &[]).await.unwrap_err();
+        let retryable = outcome == Outcome::NotExecuted;
+        assert_eq!(
+            (error.outcome(), error.is_retryable(), error.attempts()),
+            (outcome, retryable, 3),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_script_that_conflicts_is_not_sent_again() {
     let script = Script::new([failed("ERROR", "40001")]);
     let error = script.client().batch_execute("begin; commit; begin; commit").await.unwrap_err();
