@@ -267,6 +267,23 @@ test("what an attempt may have done stays open, however the attempts after it fa
   await assert.rejects(query, (reason) => reason === null);
 });
 
+test("a header that HTTP does not allow is refused at once, without its value", async (t) => {
+  for (const headers of [
+    { authorization: "Bearer hunter2\nx" },
+    { "x y": "hunter2" },
+    { "": "hunter2" },
+    "hunter2",
+    null,
+  ])
+    assert.throws(
+      () => connect("https://role:hunter2@endpoint.example/app", { headers }),
+      (error) => error instanceof UsageError && error.message.includes('"headers"') && clean(error),
+    );
+  const { url, requests } = await endpoint(t, () => ({ body: one }));
+  await connect(url, { headers: new Headers({ "X-One": "1" }) }).with({ headers: { "x-TWO": "2" } })`select 1`;
+  assert.deepEqual([requests[0].headers["x-one"], requests[0].headers["x-two"]], ["1", "2"]);
+});
+
 test("an SQL error is not sent again and loads no WebAssembly", async (t) => {
   const { url, requests } = await endpoint(t, () => ({
     body: encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready()),

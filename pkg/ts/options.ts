@@ -59,8 +59,7 @@ const ALLOWED: Record<keyof Options, Allowed> = {
     typeof (value as AbortSignal | null)?.addEventListener === "function" ? undefined : "an AbortSignal",
   timeoutMs: (value) =>
     typeof value === "number" && value > 0 && value <= 0x7fff_ffff ? undefined : "a number of milliseconds above 0",
-  headers: (value) =>
-    typeof value === "object" && value !== null ? undefined : "an object of header names and values",
+  headers: (value) => (headersOf(value) ? undefined : "HTTP headers"),
   maxAttempts: (value) =>
     Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 10
       ? undefined
@@ -81,7 +80,7 @@ export function merge(base: Options, options: RequestOptions | undefined): Optio
     check(name, value, allowed);
     merged[name] =
       name === "headers"
-        ? { ...base.headers, ...lowerCase(value as Record<string, string>) }
+        ? { ...base.headers, ...headersOf(value) }
         : name === "decoders"
           ? { ...base.decoders, ...(value as Decoders) }
           : name === "encoders"
@@ -118,6 +117,11 @@ function check(name: string, value: unknown, allowed: Allowed): void {
   if (expected !== undefined) throw new UsageError(`The option "${name}" must be ${expected}.`);
 }
 
-function lowerCase(headers: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]));
+/** Headers by their names in lower case; undefined for what is none. The runtime's error would quote the value. */
+function headersOf(value: unknown): Record<string, string> | undefined {
+  try {
+    return Object.fromEntries(new Headers(value as Record<string, string>));
+  } catch {
+    return undefined;
+  }
 }

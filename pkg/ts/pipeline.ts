@@ -45,7 +45,7 @@ export class Pipelines implements Protocol {
       accept: this.#accept(groups, options),
     };
     if (timeLeftMs !== undefined) headers["onetrip-deadline"] = String(timeLeftMs);
-    for (const name in options.headers) headers[name] = options.headers[name];
+    Object.assign(headers, options.headers);
     return { headers, body: groups.length === 1 ? bodyOf(groups[0]) : `{"groups":[${groups.map(bodyOf).join()}]}` };
   }
 
