@@ -82,6 +82,8 @@ test("what is no value is refused by number and class, and never printed", () =>
     [[new Set()], "Set"],
     [cycle, "JSON"],
     [{ hunter2: 1n }, "JSON"],
+    [{ hunter2: 1, toJSON() {} }, "Object"],
+    [[{ hunter2: 1, toJSON() {} }], "Object"],
     [deep, "dimensions"],
     [/hunter2/, "RegExp"],
     [Promise.resolve(), "Promise"],

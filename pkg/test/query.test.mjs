@@ -516,6 +516,15 @@ test("the stack of an error points to the call", async (t) => {
     assert.equal(head, "SqlError: syntax error");
     assert.ok(first.includes("inTheUsersCode") && first.includes("query.test.mjs"), failure.stack);
   }
+  // Programs may have stacks in another form.
+  const { prepareStackTrace } = Error;
+  t.after(() => (Error.prepareStackTrace = prepareStackTrace));
+  for (const prepare of [(_, sites) => sites, () => undefined]) {
+    Error.prepareStackTrace = prepare;
+    const failure = await sql`selec`.catch((error) => error);
+    Error.prepareStackTrace = prepareStackTrace;
+    assert.equal(failure.code, "42601");
+  }
 });
 
 test("a query shows neither statement nor parameters nor credentials when it is printed", async (t) => {

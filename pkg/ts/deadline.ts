@@ -62,7 +62,8 @@ export async function wait(milliseconds: number, signal: AbortSignal | undefined
       signal?.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, milliseconds);
+    // Nobody hears of what was aborted before.
+    const timer = setTimeout(done, signal?.aborted ? 0 : milliseconds);
     signal?.addEventListener("abort", done);
   });
 }

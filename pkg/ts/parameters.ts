@@ -89,7 +89,8 @@ export function parameterText(value: unknown, index: number, encoders?: Encoders
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === null || Object.getPrototypeOf(prototype) === null) {
     try {
-      return JSON.stringify(value);
+      const text = JSON.stringify(value) as string | undefined;
+      if (text) return text;
     } catch (cause) {
       throw new UsageError(`Parameter $${index} cannot be written as JSON (a cycle or a bigint?).`, { cause });
     }

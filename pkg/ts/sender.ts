@@ -77,7 +77,7 @@ function statementOf(query: LazyQuery<unknown>): Statement {
  * costs nothing to queries that succeed; the first two frames are this function and the one that it is called by.
  */
 function atCaller(error: unknown): unknown {
-  const [, , ...frames] = (new Error().stack ?? "")
+  const [, , ...frames] = String(new Error().stack)
     .split("\n")
     .filter((line) => /^\s+at (?!process\.processTicks)|@/.test(line));
   if (error instanceof OnetripError && frames.length > 0)
