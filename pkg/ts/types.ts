@@ -127,7 +127,7 @@ export interface Field {
   readonly columnNumber: number;
 }
 
-/** A row by column name. A name that occurs twice keeps the last value. */
+/** A row by column name. */
 export type ObjectRow = Record<string, unknown>;
 /** A row in the columns' order. */
 export type ArrayRow = unknown[];
@@ -161,7 +161,8 @@ export interface PassableQuery<Result> extends Query<Result> {
    * are strings, timestamps PostgreSQL's text; options of mapping change nothing.
    *
    * Rejects like the query itself, but for an error that comes when rows are on their way already: the status is sent by
-   * then, and the body ends as no valid JSON, or with full() with a member `error`.
+   * then, and the body ends as no valid JSON, or with full() with a member `error`. `timeoutMs` ends the body, too; a `signal`
+   * beside it ends the wait for the response alone: cancel the body.
    */
   response(): Promise<Response>;
 }
@@ -239,7 +240,8 @@ export interface FragmentMakers {
 
   /**
    * A parameter with its type declared, by OID or by name as pg_type has it (`"int8"`, `"public.mood"`, `"mood[]"`), where
-   * PostgreSQL cannot tell it from the statement, or for the sake of an encoder.
+   * PostgreSQL cannot tell it from the statement, or for the sake of an encoder. A name is written as a cast behind the
+   * parameter: in the text of `sql.query` write it yourself (`$1::mood`), or give an OID.
    */
   typed(value: SqlValue, type: number | string): Typed;
 
@@ -276,7 +278,8 @@ export interface Sql extends FragmentMakers {
 
   /**
    * Sends all queries in one request and runs them in one transaction: all take effect or none. Fails with the first
-   * SqlError, whose `statement` is the index of the query that failed. Without queries nothing is sent.
+   * SqlError, whose `statement` is the index of the query that failed. Without queries nothing is sent. `signal`,
+   * `timeoutMs` and what else is about the request are the transaction's options; those of its queries do not count.
    */
   transaction<const Queries extends readonly Query<unknown>[]>(
     queries: readonly [...Queries],
