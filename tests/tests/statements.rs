@@ -193,6 +193,22 @@ async fn the_cache_is_bounded_and_closes_what_it_forgets_in_the_same_flight() {
 }
 
 #[tokio::test]
+async fn a_batch_of_more_statements_than_the_cache_holds_does_not_overfill_it() {
+    let stack = Stack::start("pool_size = 1\nstatement_cache = 3").await;
+    let batch = json!({"batch": (0..20).chain(0..20).map(|n| json!({"sql": format!("select {n} as filled")})).collect::<Vec<_>>()});
+    let kept =
+        "select count(*)::int as n from pg_prepared_statements where statement like 'select % as filled'";
+    for _ in 0..3 {
+        let answer = stack.pipeline(&batch).await.json();
+        for n in 0..40 {
+            assert_eq!(answer["results"][n]["rows"], json!([{"filled": n % 20}]), "{answer}");
+        }
+        assert_eq!(rows(&stack, json!({ "sql": kept })).await, json!([{"n": 3}]));
+    }
+    assert_eq!(stack.proxy.connections().len(), 1);
+}
+
+#[tokio::test]
 async fn without_a_cache_every_statement_is_parsed() {
     let stack = Stack::start("pool_size = 1\nstatement_cache = 0").await;
     for _ in 0..3 {

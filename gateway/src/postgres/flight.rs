@@ -1,6 +1,7 @@
 //! What is written to PostgreSQL for one request: the client's frames, with statements that are prepared already left
 //! out.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -77,12 +78,13 @@ impl Written {
 
     fn rewrite(&mut self, connection: &mut Connection, frames: &Bytes, fresh: bool, out: &mut Vec<u8>) {
         let mut number = None;
+        let mut parsed = HashMap::new();
         for (tag, whole) in walk(frames) {
             let bytes = frames.get(whole.clone()).unwrap_or_default();
             match (tag, number) {
                 (b'P', _) => {
-                    number =
-                        self.parse(connection, frames, whole.start + HEADER_LEN + 1..whole.end, fresh, out);
+                    let key = whole.start + HEADER_LEN + 1..whole.end;
+                    number = self.parse(connection, frames, key, &mut parsed, fresh, out);
                 }
                 // Portal and statement are the unnamed ones, and the portal stays so.
                 (b'B', Some(number)) => {
@@ -97,29 +99,25 @@ impl Written {
     }
 
     /// Writes a Parse, or leaves it out; the number of the statement if it has a name. `key` is the body of the frame
-    /// behind the name, which is empty.
-    fn parse(
+    /// behind the name, which is empty; `parsed` holds what was parsed under a name in front of it: the place among the
+    /// statements, and the number.
+    fn parse<'a>(
         &mut self,
         connection: &mut Connection,
-        frames: &Bytes,
+        frames: &'a Bytes,
         key: Range<usize>,
+        parsed: &mut HashMap<&'a [u8], (usize, u32)>,
         fresh: bool,
         out: &mut Vec<u8>,
     ) -> Option<u32> {
         let text = frames.get(key.clone()).unwrap_or_default();
         // One that this very flight prepares: a batch often repeats a statement.
-        let earlier = self.statements.iter().enumerate().find_map(|(index, sent)| match sent {
-            Sent::Parsed { key, number } if frames.get(key.clone()) == Some(text) => Some((index, *number)),
-            _ => None,
-        });
+        let earlier = parsed.get(text).copied();
         // Not one that another group of it prepares: that may fail before it comes to the Parse.
         let group_start = self.group_ends.last().copied().unwrap_or(0);
         let elsewhere = earlier.is_some_and(|(index, _)| index < group_start);
         if elsewhere || !connection.statements.takes(text) {
-            let whole = key.start - 1 - HEADER_LEN..key.end;
-            out.extend_from_slice(frames.get(whole).unwrap_or_default());
-            self.statements.push(Sent::Unnamed);
-            return None;
+            return self.unnamed(frames, key, out);
         }
         if let Some((_, number)) = earlier {
             self.statements.push(Sent::Prepared { key });
@@ -131,10 +129,20 @@ impl Written {
             self.statements.push(Sent::Prepared { key });
             return Some(number);
         }
-        let number = connection.statements.reserve();
+        let Some(number) = connection.statements.reserve(parsed.len()) else {
+            return self.unnamed(frames, key, out);
+        };
+        parsed.insert(text, (self.statements.len(), number));
         named(b'P', b"", number, connection, Some(text), out);
         self.statements.push(Sent::Parsed { key, number });
         Some(number)
+    }
+
+    /// Writes a Parse as it is.
+    fn unnamed(&mut self, frames: &Bytes, key: Range<usize>, out: &mut Vec<u8>) -> Option<u32> {
+        self.statements.push(Sent::Unnamed);
+        out.extend_from_slice(frames.get(key.start - 1 - HEADER_LEN..key.end).unwrap_or_default());
+        None
     }
 }
 

@@ -83,17 +83,19 @@ impl Statements {
         habits.is_plain |= plain;
     }
 
-    /// A number for a statement that is about to be prepared, and room for it: the one used longest ago has to go.
-    pub(super) fn reserve(&mut self) -> u32 {
+    /// A number for a statement that is about to be prepared, and room for it beside so many others of the same request:
+    /// the one used longest ago has to go. `None` where those others fill the cache.
+    pub(super) fn reserve(&mut self, beside: usize) -> Option<u32> {
+        let room = self.limit.checked_sub(beside + 1)?;
         // A walk through all entries, which is nothing beside the parsing that follows.
-        while self.entries.len() >= self.limit
+        while self.entries.len() > room
             && let Some(key) =
                 self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone())
         {
             self.evict(&key);
         }
         self.next = self.next.wrapping_add(1);
-        self.next
+        Some(self.next)
     }
 
     /// Keeps a statement that PostgreSQL has prepared under this number.
@@ -160,13 +162,13 @@ mod tests {
     fn the_statement_used_longest_ago_makes_room_and_is_closed() {
         let mut statements = Statements::new(2);
         for key in [b"a", b"b"] {
-            let number = statements.reserve();
+            let number = statements.reserve(0).unwrap();
             statements.insert(key, number);
         }
         let a = statements.find(b"a").unwrap();
         let b = statements.find(b"b").unwrap();
         assert_eq!(statements.find(b"a"), Some(a));
-        let c = statements.reserve();
+        let c = statements.reserve(0).unwrap();
         statements.insert(b"c", c);
         assert_eq!(statements.find(b"b"), None);
         assert_eq!((statements.find(b"a"), statements.find(b"c")), (Some(a), Some(c)));
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn what_a_statement_is_like_is_known_once_it_ended_well_and_follows_what_it_does() {
         let mut statements = Statements::new(2);
-        let number = statements.reserve();
+        let number = statements.reserve(0).unwrap();
         statements.insert(b"a", number);
         assert_eq!(statements.habits(b"a"), None, "nothing is known yet");
         statements.observe(b"a", Duration::from_millis(1), 10, false);
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!((habits.micros, habits.answer_bytes), (11_000, 10));
         statements.evict(b"a");
         assert_eq!(statements.habits(b"a"), None);
-        let number = statements.reserve();
+        let number = statements.reserve(0).unwrap();
         statements.insert(b"a", number);
         assert_eq!(statements.habits(b"a"), None, "parsed anew it may be another one");
     }
