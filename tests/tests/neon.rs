@@ -114,6 +114,19 @@ async fn settings_of_a_connection_string_hold_for_their_request_alone() {
 }
 
 #[tokio::test]
+async fn what_committed_something_is_not_sent_again_whatever_error_it_ends_with() {
+    let stack = Stack::start("pool_size = 1").await;
+    query(&stack, "create table once (n int)").await;
+    let batch = json!({"queries": [
+        {"query": "insert into once values (1)"}, {"query": "commit"}, {"query": "select 1"},
+        {"query": "do $$ begin raise exception 'no' using errcode = '25001'; end $$"},
+    ]});
+    let answer = send(&stack, "?application_name=web", &[], &batch).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("25001")), "{}", answer.json());
+    assert_eq!(query(&stack, "select n from once").await, json!([{"n": 1}]), "inserted once");
+}
+
+#[tokio::test]
 async fn statements_that_stand_alone_run_with_settings_too() {
     let stack = Stack::start("pool_size = 1").await;
     query(&stack, "create table things (n int)").await;

@@ -52,27 +52,28 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-async fn start(program: &Path, database: &Database) -> PgBouncer {
+/// `settings` are lines of its configuration.
+async fn start(program: &Path, database: &Database, settings: &str) -> PgBouncer {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let directory = std::env::temp_dir().join(format!("onetrip-pgbouncer-{}", std::process::id()));
+    let directory = std::env::temp_dir().join(format!("onetrip-pgbouncer-{}-{port}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let (settings, users) = (directory.join("pgbouncer.ini"), directory.join("users"));
+    let (ini, users) = (directory.join("pgbouncer.ini"), directory.join("users"));
     let Database { name, password, address } = database;
     std::fs::write(&users, format!("\"{name}\" \"{password}\"\n")).unwrap();
     let text = format!(
         "[databases]\n{name} = host=127.0.0.1 port={} dbname={name}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
          listen_port = {port}\nunix_socket_dir =\nauth_type = md5\nauth_file = {}\npool_mode = transaction\n\
-         default_pool_size = 3\n",
+         default_pool_size = 3\n{settings}\n",
         address.port(),
         users.display(),
     );
-    std::fs::write(&settings, text).unwrap();
+    std::fs::write(&ini, text).unwrap();
     let mut command = Command::new(program);
-    command.arg("-q").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg("-q").arg(&ini).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if is_root() {
         let (uid, gid) = account().expect("a system has nobody");
-        for path in [&directory, &settings, &users] {
+        for path in [&directory, &ini, &users] {
             chown(path, Some(uid), Some(gid)).unwrap();
         }
         command.uid(uid).gid(gid);
@@ -94,7 +95,7 @@ async fn a_pooler_that_changes_servers_under_prepared_statements_is_noticed_by_n
         return;
     };
     let database = Database::create().await;
-    let pgbouncer = start(&program, &database).await;
+    let pgbouncer = start(&program, &database, "").await;
     let upstream = ([127, 0, 0, 1], pgbouncer.port).into();
     // More connections than servers, so that they change.
     let settings = "pool_size = 6\npool_timeout = '2m'\nshort_request = '1s'\n[metrics]\nlisten = 'same'\n\
@@ -128,4 +129,34 @@ async fn a_pooler_that_changes_servers_under_prepared_statements_is_noticed_by_n
     let text = String::from_utf8(answer.unwrap().body).unwrap();
     let shared = format!("onetrip_shared_total{{database=\"{}\"}} 0", database.name);
     assert!(text.lines().any(|line| line == shared), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pooler_lost_on_the_way_is_not_sent_again() {
+    let Some(program) = program() else {
+        eprintln!("skipped: this system has no pgbouncer");
+        return;
+    };
+    let database = Database::create().await;
+    let outside = database.connect().await;
+    outside.batch_execute("create table done (n int8)").await.unwrap();
+    // It gives up before PostgreSQL has sent anything, and says so with an error like that of a server that ends the session.
+    let pgbouncer = start(&program, &database, "query_timeout = 1").await;
+    let gateway = Gateway::start(&database, ([127, 0, 0, 1], pgbouncer.port).into(), "").await;
+    let insert = "with slow as (select pg_sleep(3)) insert into done select 1 from slow";
+    let answer = gateway.pipeline(&json!({ "sql": insert })).await;
+    assert_eq!(answer.status, 502, "{}", String::from_utf8_lossy(&answer.body));
+    let answer = answer.json();
+    assert_eq!(
+        (&answer["code"], &answer["retryable"]),
+        (&json!("connection_lost"), &json!(false)),
+        "{answer}"
+    );
+    let busy = "select count(*) from pg_stat_activity where datname = current_database() and state = 'active' and \
+                pid <> pg_backend_pid()";
+    while outside.query_one(busy, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let done: i64 = outside.query_one("select count(*) from done", &[]).await.unwrap().get(0);
+    assert!(done <= 1, "done {done} times");
 }

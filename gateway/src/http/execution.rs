@@ -20,9 +20,6 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// How often a request is sent again to PostgreSQL when it is certain that nothing of it was executed.
 const ATTEMPTS: usize = 3;
 
-/// The SQLSTATE of a statement that must not stand behind another one in its transaction, such as VACUUM.
-const ACTIVE_TRANSACTION: &str = "25001";
-
 /// Who asks, their password proven, and how long they wait.
 pub(super) struct Caller<'a> {
     pub(super) database: &'a Database,
@@ -125,12 +122,7 @@ pub(super) async fn begin(
         let first = within(*deadline, exchange.next()).await;
         *execute = started.elapsed();
         match first.ok_or_else(deadline_exceeded)? {
-            Ok(Part::Last(_))
-                if !settings.is_empty()
-                    && exchange.summary().sqlstate.as_deref() == Some(ACTIVE_TRANSACTION) =>
-            {
-                together = false;
-            }
+            Ok(Part::Last(_)) if !settings.is_empty() && exchange.was_misplaced() => together = false,
             Ok(part) => return Ok((exchange, part)),
             Err(Broken::Unsent { .. }) if attempt < ATTEMPTS => {
                 attempt += 1;

@@ -30,6 +30,9 @@ const PART_BYTES: usize = 64 << 10;
 /// client.
 const KEPT_BYTES: usize = 4 << 20;
 
+/// What the SQLSTATEs begin with that PostgreSQL ends a session with, and poolers do not when they lose one.
+const ENDED: &str = "57P";
+
 /// ParseComplete, which the client gets for a statement that was prepared already, too.
 const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 
@@ -183,6 +186,11 @@ impl Exchange {
         self.progress.summary().clone()
     }
 
+    /// Whether nothing of the request took effect because a statement of it must not stand behind another one.
+    pub(crate) fn was_misplaced(&self) -> bool {
+        self.progress.was_misplaced() && !self.delivered
+    }
+
     /// The next part: when about 64 KiB are ready, when PostgreSQL has nothing more to read after a statement's end,
     /// or when the answer is complete. With other requests behind it in the flight it is the whole answer, if that is not
     /// too much to keep.
@@ -295,14 +303,16 @@ impl Exchange {
 
     /// Gives up the connection of an answer that is not complete.
     fn broken(&mut self, sqlstate: Option<String>) -> Broken {
-        self.lease = None;
+        let is_direct = self.lease.take().is_some_and(|mut lease| lease.connection().is_direct);
         if sqlstate.is_some() {
             self.behind.were_not_begun(sqlstate.as_deref());
         }
         self.behind = Behind::default();
         // PostgreSQL sends its messages in order, so a FATAL before the first ParseComplete says that not even the first
-        // statement was parsed. Of a script parts may have been executed and committed without a word.
-        if sqlstate.is_some() && !self.progress.has_begun() && !self.script {
+        // statement was parsed. Of a script parts may have been executed and committed without a word. And a pooler that has
+        // lost its server says so with a FATAL of its own, whatever the server has done by then.
+        let is_postgresqls = is_direct || sqlstate.as_deref().is_some_and(|code| code.starts_with(ENDED));
+        if is_postgresqls && sqlstate.is_some() && !self.progress.has_begun() && !self.script {
             Broken::Unsent { sqlstate }
         } else {
             Broken::Lost { sqlstate }

@@ -68,6 +68,8 @@ pub(super) struct Progress {
     effective: bool,
     /// Whether a statement that was prepared did not fit the database.
     outdated: bool,
+    /// Whether a statement was refused because it stands behind another one in its transaction.
+    misplaced: bool,
     /// Whether the request may have changed names of prepared statements, and whether all its tags are plain ones.
     names: bool,
     plain: bool,
@@ -111,6 +113,7 @@ impl Progress {
             failed: false,
             effective: false,
             outdated: false,
+            misplaced: false,
             names: false,
             plain: true,
             begun: false,
@@ -165,6 +168,11 @@ impl Progress {
     /// Whether nothing of it took effect because a statement was outdated.
     pub(super) fn was_outdated(&self) -> bool {
         self.outdated && !self.effective
+    }
+
+    /// Whether nothing of it took effect because a statement must not stand behind another one.
+    pub(super) fn was_misplaced(&self) -> bool {
+        self.misplaced && !self.effective
     }
 
     /// Takes note that a request in front of this one was cancelled.
@@ -267,6 +275,9 @@ impl Progress {
                 } else {
                     self.failed = true;
                     self.struck |= self.endangered && error.code() == CANCELLED && self.undone;
+                    // Code that raises the same may have committed before.
+                    self.misplaced |=
+                        error.code() == ACTIVE_TRANSACTION && error.context().is_none() && self.undone;
                     self.fail(statements, traits, error.code());
                 }
             }
@@ -324,6 +335,9 @@ impl Progress {
 
 /// The SQLSTATE of a query that was cancelled.
 const CANCELLED: &str = "57014";
+
+/// The SQLSTATE of a statement that must not stand behind another one in its transaction, such as VACUUM.
+const ACTIVE_TRANSACTION: &str = "25001";
 
 /// Whether what a command of this tag did is undone when its group fails.
 fn is_undone(command_tag: &[u8]) -> bool {
