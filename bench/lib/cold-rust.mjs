@@ -3,52 +3,18 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import net from "node:net";
 import { createRequire } from "node:module";
 import { join, relative } from "node:path";
 import { createInterface } from "node:readline";
+import { delayed } from "./delay.mjs";
 import { COMPATIBILITY_DATE, root } from "./host.mjs";
 
-const ONE_WAY_MS = 20;
+const ROUND_TRIP_MS = 40;
 const target = join(root, "target/bench-workers");
 const folder = join(target, "cold");
 const workerd = createRequire(createRequire(import.meta.url).resolve("workerd/bin/workerd")).resolve(
   `@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : process.arch}/bin/workerd`,
 );
-
-/**
- * A proxy that delays every chunk, and the first one by the round trip of a TCP handshake, too. It counts round trips: one for
- * each handshake, one for each time that a client speaks after it has heard something.
- */
-async function delayed(port) {
-  const forward = (from, to, first, heard) => {
-    let wait = first;
-    let due = 0;
-    from.on("data", (chunk) => {
-      heard();
-      due = Math.max(due, performance.now() + ONE_WAY_MS + wait);
-      wait = 0;
-      setTimeout(() => to.write(chunk), due - performance.now());
-    });
-    from.on("end", () => setTimeout(() => to.end(), Math.max(ONE_WAY_MS, due - performance.now())));
-    from.on("error", () => to.destroy());
-  };
-  const server = net.createServer((client) => {
-    const upstream = net.connect(port, "127.0.0.1");
-    client.setNoDelay();
-    upstream.setNoDelay();
-    server.roundTrips++;
-    let isAnswered = true;
-    forward(client, upstream, 2 * ONE_WAY_MS, () => {
-      if (isAnswered) server.roundTrips++;
-      isAnswered = false;
-    });
-    forward(upstream, client, 0, () => (isAnswered = true));
-  });
-  server.roundTrips = 0;
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return server;
-}
 
 function buildWorker(name) {
   const out = join(target, "workers", name);
@@ -75,7 +41,9 @@ function buildWorker(name) {
  * Worker has asked before, so the runtime may have a connection to the endpoint; otherwise workerd is new, too.
  */
 async function firstQuery(modules, url, certificate, isRunning, proxy) {
-  const list = modules.map(({ file, kind, path }) => `(name = "${file}", ${kind} = embed "${relative(folder, path)}")`).join(", ");
+  const list = modules
+    .map(({ file, kind, path }) => `(name = "${file}", ${kind} = embed "${relative(folder, path)}")`)
+    .join(", ");
   const path = join(folder, "config.capnp");
   const worker = `(compatibilityDate = "${COMPATIBILITY_DATE}", modules = [${list}],
     bindings = [(name = "DATABASE_URL", text = ${JSON.stringify(url)})])`;
@@ -145,7 +113,7 @@ export async function measure({ rounds = 15, log = () => {} } = {}) {
     const { value: line } = await createInterface({ input: stack.stdout })[Symbol.asyncIterator]().next();
     const { url, postgres, role, password, database } = JSON.parse(line);
     const proxy = async (address) => {
-      const server = await delayed(Number(address.split(":").pop()));
+      const server = await delayed(Number(address.split(":").pop()), ROUND_TRIP_MS);
       proxies.push(server);
       return server;
     };
