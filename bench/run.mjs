@@ -4,7 +4,9 @@
 //   cold     first result of a fresh isolate in workerd
 //   size     what a bundler ships
 //   allocations  bytes of the heap for an answer, in Node
+//   passing  what a handler saves that hands an answer on, in Node and workerd
 //   queries  whole queries through the endpoint, with and without latency, against the peers over their own protocols
+//   cold-gateway  cold start to first row in workerd through the endpoint, with and without latency
 //   encode   what each format costs the endpoint
 //   gateway  whole queries through the endpoint, PostgreSQL behind it
 //   neon     profile 1 beside profile 2, and a batch against the same statements one after another
@@ -22,6 +24,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { cpus, loadavg, release } from "node:os";
 import path from "node:path";
+import * as coldGateway from "./lib/cold-gateway.mjs";
 import * as cold from "./lib/cold.mjs";
 import * as encode from "./lib/encode.mjs";
 import * as coldRust from "./lib/cold-rust.mjs";
@@ -31,6 +34,7 @@ import * as pgbouncer from "./lib/pgbouncer.mjs";
 import * as allocations from "./lib/allocations.mjs";
 import * as docs from "./lib/docs.mjs";
 import { target, versions } from "./lib/host.mjs";
+import * as passing from "./lib/passing.mjs";
 import * as queries from "./lib/queries.mjs";
 import * as report from "./lib/report.mjs";
 import * as sharing from "./lib/sharing.mjs";
@@ -51,7 +55,9 @@ const benchmarks = {
   cold: (options) => cold.measure({ ...options, log: progress }),
   size: () => size.measure(),
   allocations: () => allocations.measure(),
+  passing: (options) => passing.measure({ ...options, log: progress }),
   queries: (options) => queries.measure({ ...options, log: progress }),
+  "cold-gateway": (options) => coldGateway.measure({ ...options, log: progress }),
   encode: () => encode.measure(),
   "rust-size": () => sizeRust.measure(),
   "rust-rows": (options) => rowsRust.measure({ ...options, log: progress }),
@@ -68,6 +74,10 @@ const number = (name) => {
   return found === undefined ? {} : { [name]: Number(found[1]) };
 };
 const options = { ...number("rounds"), ...number("sliceMs") };
+/** Those that say in docs/bench how many rounds they had. */
+const rounds = { rows, cold, passing, queries, "cold-gateway": coldGateway };
+const used = (name) =>
+  Object.fromEntries(Object.entries(rounds[name]?.defaults ?? {}).map(([key, value]) => [key, options[key] ?? value]));
 const isForDocs = process.argv.includes("--write-docs");
 if (names.includes("docs")) {
   docs.write();
@@ -97,7 +107,7 @@ for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
   }
   const before = load();
   const results = await benchmarks[name](options);
-  const taken = { date, machine, load: [before, load()], versions: named };
+  const taken = { date, machine, load: [before, load()], versions: named, ...used(name) };
   const directory = path.join(target, "bench-results");
   await mkdir(directory, { recursive: true });
   await writeFile(path.join(directory, `${name}.json`), JSON.stringify({ taken, results }, null, 1));

@@ -6,12 +6,32 @@
 import { candidates } from "./candidates.mjs";
 import { onetrip } from "./onetrip.mjs";
 import { difference } from "./difference.mjs";
+import { passing, verify as verifyPassing } from "./passing-candidates.mjs";
 import { tcpClients } from "./tcp-clients.mjs";
 
-const all = { ...candidates, ...tcpClients, ...onetrip };
+const rows = { ...candidates, ...tcpClients, ...onetrip };
+const all = { ...rows, ...passing };
 const opened = new Map();
 
-export const candidateNames = Object.keys(all);
+export const candidateNames = Object.keys(rows);
+
+/** Everybody's rows against the peer's: an implementation that shares no code with ours. */
+async function verifyRows(open) {
+  const expected = await (await open("peer"))();
+  for (const name of Object.keys(rows)) {
+    if (name === "Response alone" || name === "JSON.parse") continue;
+    // postgres.js gives rows in an array of a class of its own.
+    const found = difference(Array.from(await (await open(name))()), expected, "rows");
+    if (found !== undefined) return `${name}: ${found}`;
+  }
+  return "equal";
+}
+
+/** What is measured together: the candidates, and whether they are right. */
+const sets = {
+  rows: { names: Object.keys(rows), verify: verifyRows },
+  passing: { names: Object.keys(passing), verify: verifyPassing },
+};
 
 /** Prepares a candidate for a workload, once: a function that does the work. */
 export async function open(load, workload, name) {
@@ -27,18 +47,9 @@ export function app(load) {
   return async (url) => {
     const { pathname, searchParams } = new URL(url);
     const workload = searchParams.get("workload");
-    if (pathname === "/candidates") return JSON.stringify(Object.keys(all));
-    if (pathname === "/verify") {
-      // Everybody's rows against the peer's: an implementation that shares no code with ours.
-      const expected = await (await open(load, workload, "peer"))();
-      for (const name of Object.keys(all)) {
-        if (name === "Response alone" || name === "JSON.parse") continue;
-        // postgres.js gives rows in an array of a class of its own.
-        const found = difference(Array.from(await (await open(load, workload, name))()), expected, "rows");
-        if (found !== undefined) return `${name}: ${found}`;
-      }
-      return "equal";
-    }
+    const set = sets[searchParams.get("set")];
+    if (pathname === "/candidates") return JSON.stringify(set.names);
+    if (pathname === "/verify") return set.verify((name) => open(load, workload, name));
     if (pathname === "/run") {
       const run = await open(load, workload, searchParams.get("candidate"));
       const count = Number(searchParams.get("count"));

@@ -10,6 +10,8 @@ import { setTimeout } from "node:timers/promises";
 import { COMPATIBILITY_DATE, bundle, bundles, data, startWorkerd, wasm } from "./host.mjs";
 import { quartiles } from "./statistics.mjs";
 
+export const defaults = { rounds: 11 };
+
 const ISOLATES = 24;
 const BLOCKS = "application/vnd.onetrip.blocks";
 const FRAMES = "application/vnd.onetrip.pgwire";
@@ -133,7 +135,7 @@ async function once(configuration) {
   }
 }
 
-export async function measure({ workloads = ["1x5", "100x8"], rounds = 11, log = () => {} } = {}) {
+export async function measure({ workloads = ["1x5", "100x8"], rounds = defaults.rounds, log = () => {} } = {}) {
   const runs = [];
   for (const candidate of CANDIDATES) {
     for (const workload of candidate.workloads ?? workloads) {

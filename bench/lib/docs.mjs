@@ -33,9 +33,11 @@ function read(name) {
 }
 
 /** When, where and with what the figures were taken. */
-function takenLine({ date, machine, load, versions }) {
+function takenLine({ date, machine, load, versions, rounds, sliceMs }) {
   const list = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  return `Taken on ${date}: ${machine}, load of the machine ${load[0]} before and ${load[1]} after; ${list.join(", ")}.`;
+  const slice = sliceMs === undefined ? "" : ` of about ${sliceMs} ms`;
+  const how = rounds === undefined ? "" : `${rounds} rounds${slice}; `;
+  return `Taken on ${date}: ${how}${machine}, load of the machine ${load[0]} before and ${load[1]} after; ${list.join(", ")}.`;
 }
 
 function table(words) {

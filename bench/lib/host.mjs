@@ -178,8 +178,8 @@ export async function startProgram(runtime, file, flags = []) {
 }
 
 /** Starts workerd on a configuration whose one socket is called `main`. */
-export async function startWorkerd(configuration) {
-  const child = spawn(workerdBinary, ["serve", "--control-fd=3", configuration], {
+export async function startWorkerd(configuration, flags = []) {
+  const child = spawn(workerdBinary, ["serve", "--control-fd=3", ...flags, configuration], {
     stdio: ["ignore", "inherit", "inherit", "pipe"],
   });
   const { port } = JSON.parse(await firstLine(child, child.stdio[3]));

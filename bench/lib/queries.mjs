@@ -11,6 +11,8 @@ import { delayed } from "./delay.mjs";
 import { bundle, root, target } from "./host.mjs";
 import { quartiles } from "./statistics.mjs";
 
+export const defaults = { rounds: 7 };
+
 const CLIENTS = ["onetrip", "@neondatabase/serverless", "pg", "postgres"];
 /** Added to a round trip between client and server, in milliseconds: half of it each way. */
 const DELAYS = [0, 20];
@@ -24,8 +26,8 @@ const SCRIPT = `create table bench_rows (id int4 primary key, name text, email t
 insert into bench_rows select n, 'name ' || n, n || '@example.com', n % 2 = 0, now(), n / 7.0, n * 1000000000000, '{"theme": "dark"}' from generate_series(1, 1000) n;
 analyze bench_rows`;
 
-/** PostgreSQL and the endpoint, both with TLS by a certificate of their own. */
-async function startStack(folder) {
+/** PostgreSQL with the table of these questions and the endpoint, both with TLS by a certificate of their own. */
+export async function startStack(folder) {
   mkdirSync(folder, { recursive: true });
   const [certificate, key] = [path.join(folder, "certificate.pem"), path.join(folder, "key.pem")];
   const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
@@ -46,36 +48,38 @@ async function startStack(folder) {
   return { ...JSON.parse(line), certificate, end: () => child.stdin.end() };
 }
 
-export async function measure({ rounds = 7, warm = 15, log = () => {} } = {}) {
+/** The addresses of endpoint and PostgreSQL at each distance, with the proxy in front of each; all proxies go to `proxies`. */
+export async function distances({ url, postgres, role, password, database }, delays, proxies) {
+  const login = `${role}:${password}@localhost`;
+  const ports = [new URL(url).port, postgres.split(":").pop().split("/")[0]].map(Number);
+  const places = [];
+  for (const delay of delays) {
+    // Without latency there is a proxy, too, so that nobody is spared its cost.
+    const [toEndpoint, toPostgres] = [await delayed(ports[0], delay), await delayed(ports[1], delay)];
+    proxies.push(toEndpoint, toPostgres);
+    const endpoint = `https://${login}:${toEndpoint.address().port}/${database}`;
+    const direct = `postgresql://${login}:${toPostgres.address().port}/${database}`;
+    places.push({ delay, endpoint, postgres: direct, toEndpoint, toPostgres });
+  }
+  return places;
+}
+
+export async function measure({ rounds = defaults.rounds, warm = 15, log = () => {} } = {}) {
   const { file } = await bundle("node", "queries-program.mjs", "queries.mjs");
   const stack = await startStack(path.join(target, "bench-stack"));
   const proxies = [];
   try {
-    const { url, postgres, role, password, database, certificate } = stack;
-    const port = (address) => Number(address.split(":").pop().split("/")[0]);
-    const login = `${role}:${password}@localhost`;
-    const places = [];
-    for (const delay of DELAYS) {
-      const ends = [Number(new URL(url).port), port(postgres)];
-      // Without latency there is a proxy, too, so that nobody is spared its cost.
-      for (const [index, end] of ends.entries()) {
-        const server = await delayed(end, delay);
-        proxies.push(server);
-        ends[index] = server.address().port;
-      }
-      const endpoint = `https://${login}:${ends[0]}/${database}`;
-      places.push({ delay, endpoint, postgres: `postgresql://${login}:${ends[1]}/${database}` });
-    }
+    const places = await distances(stack, DELAYS, proxies);
     const samples = new Map();
     for (let round = 0; round < rounds; round++) {
       for (let turn = 0; turn < CLIENTS.length; turn++) {
         const client = CLIENTS[(turn + round) % CLIENTS.length];
-        for (const { delay, ...urls } of places) {
+        for (const { delay, endpoint, postgres } of places) {
           const { stdout } = await promisify(execFile)(
             process.execPath,
-            [file, JSON.stringify({ client, warm, ...urls })],
+            [file, JSON.stringify({ client, warm, endpoint, postgres })],
             {
-              env: { ...process.env, NODE_EXTRA_CA_CERTS: certificate },
+              env: { ...process.env, NODE_EXTRA_CA_CERTS: stack.certificate },
             },
           );
           for (const [workload, times] of Object.entries(JSON.parse(stdout))) {

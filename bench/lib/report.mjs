@@ -68,6 +68,22 @@ export function allocations(results) {
   return `KB of V8's heap for one answer (times fewer than the peer)\n\n${table(["", ...workloads], lines)}`;
 }
 
+/** What a handler costs, and how many times less than the same from onetrip's blocks and from the peer `response()` does. */
+export function passing(results, only) {
+  const here = results.filter(({ runtime }) => only === undefined || runtime === only);
+  const places = unique(here.map(({ runtime, workload }) => `${runtime}, ${workload}`));
+  const find = (place, candidate) =>
+    here.find((entry) => `${entry.runtime}, ${entry.workload}` === place && entry.candidate === candidate);
+  const lines = unique(here.map(({ candidate }) => candidate)).map((candidate) => [
+    candidate,
+    ...places.map((place) => {
+      const times = find(place, candidate).median / find(place, "onetrip, response()").median;
+      return `${spread(find(place, candidate))}${candidate === "onetrip, response()" ? "" : ` ${ratio(times)}`}`;
+    }),
+  ]);
+  return `µs of CPU of the main thread for one response, median (quartiles) and times that of \`response()\`\n\n${table(["", ...places], lines)}`;
+}
+
 /** Whole queries: milliseconds to each client's finished rows. */
 export function queries(results, delay) {
   const here = results.filter((entry) => delay === undefined || String(entry.delay) === delay);
@@ -101,6 +117,28 @@ export function cold(results) {
       return [candidate, workload, spread(load), spread(first), spread(both), times];
     });
   return `µs of CPU of the main thread for one isolate, above an empty Worker, median (quartiles)\n\n${table(["", "rows", "load", "first query", "both", "peer / this"], lines)}`;
+}
+
+/** Cold start to first row: milliseconds of a fresh process and of a fresh isolate at each distance. */
+export function coldGateway(results) {
+  const of = (candidate, kind, delay) =>
+    results.find((entry) => entry.candidate === candidate && entry.kind === kind && entry.delay === delay);
+  const places = unique(results.map(({ delay }) => delay)).flatMap((delay) =>
+    ["process", "isolate"].map((kind) => [kind, delay]),
+  );
+  const far = Math.max(...results.map(({ delay }) => delay));
+  const lines = unique(results.map(({ candidate }) => candidate)).map((candidate) => [
+    candidate,
+    ...places.map(([kind, delay]) => {
+      const found = of(candidate, kind, delay);
+      const times = ratio(found.median / of("onetrip", kind, delay).median);
+      return `${spread(found)}${["onetrip", "no query"].includes(candidate) ? "" : ` ${times}`}`;
+    }),
+    ["process", "isolate"].map((kind) => of(candidate, kind, far).roundTrips).join(", "),
+  ]);
+  const head = places.map(([kind, delay]) => `fresh ${kind}, ${delay} ms`);
+  const counts = ["process", "isolate"].map((kind) => `${of("onetrip", kind, far).count} of each fresh ${kind}`);
+  return `Milliseconds to the end of the first answer by added round trip, median (quartiles) and times onetrip's; ${counts.join(", ")}\n\n${table(["", ...head, `round trips at ${far} ms`], lines)}`;
 }
 
 export function size(results) {

@@ -18,6 +18,8 @@ export const WORKLOADS = [
 
 export const RUNTIMES = ["node", "workerd", "deno", "bun"];
 
+export const defaults = { rounds: 15, sliceMs: 60 };
+
 async function start(runtime) {
   if (runtime !== "workerd") {
     const { file } = await bundle(runtime, "node-host.mjs", `rows.${runtime}.mjs`);
@@ -29,19 +31,26 @@ async function start(runtime) {
 }
 
 /**
- * Measures `runtime`. Each round runs every candidate once, for about `sliceMs` of CPU, beginning with another one
- * than the round before; figures are microseconds of CPU of the main thread for one answer.
+ * Measures the candidates of a set in `runtime`. Each round runs every candidate once, for about `sliceMs` of CPU,
+ * beginning with another one than the round before; figures are microseconds of CPU of the main thread for one answer.
  */
 export async function measure(
   runtime,
-  { workloads = WORKLOADS, only, rounds = 15, sliceMs = 60, log = () => {} } = {},
+  {
+    set = "rows",
+    workloads = WORKLOADS,
+    only,
+    rounds = defaults.rounds,
+    sliceMs = defaults.sliceMs,
+    log = () => {},
+  } = {},
 ) {
   const host = await start(runtime);
   try {
-    const names = JSON.parse(await host.get("/candidates")).filter((name) => !only || only.includes(name));
+    const names = JSON.parse(await host.get(`/candidates?set=${set}`)).filter((name) => !only || only.includes(name));
     const report = [];
     for (const workload of workloads) {
-      const verdict = await host.get(`/verify?workload=${workload}`);
+      const verdict = await host.get(`/verify?set=${set}&workload=${workload}`);
       if (verdict !== "equal") throw new Error(`${runtime}, ${workload}: ${verdict}`);
       const spend = async (candidate, count) => {
         const before = await host.cpu();

@@ -107,12 +107,43 @@ function queryLines(results) {
   });
 }
 
+/** How many times less CPU a handler takes that hands an answer on. No figure was asked for. */
+function passingLines(results) {
+  const unique = (key) => [...new Set(results.map((entry) => entry[key]))];
+  return unique("workload").map((workload) => {
+    const measured = unique("runtime").map((runtime) => {
+      const here = results.filter((entry) => entry.runtime === runtime && entry.workload === workload);
+      const of = (candidate) => here.find((entry) => entry.candidate === candidate).median;
+      const times = (candidate) => ratio(of(candidate) / of("onetrip, response()"));
+      return `${runtime} ${times("onetrip, blocks, Response.json(rows)")}, the peer's ${times("peer, Response.json(rows)")}`;
+    });
+    return [`\`response()\` against \`Response.json(rows)\`, ${workload}`, "none", measured.join("; "), undefined];
+  });
+}
+
+/** Milliseconds to the first row of a Worker. No figure was asked for. */
+function coldGatewayLines(results) {
+  return ["process", "isolate"].map((kind) => {
+    const here = results.filter((entry) => entry.kind === kind && entry.delay === 20 && entry.candidate !== "no query");
+    const text = here.map(({ candidate, median }) => `${candidate} ${figure(median)}`);
+    const [own, ...others] = text.map((part) => part.replace(/^onetrip (.*)/, "$1 ms"));
+    return [
+      `cold start to first row in workerd, fresh ${kind}, 20 ms of round trip`,
+      "none",
+      `${own}; ${others.join(", ")}`,
+      undefined,
+    ];
+  });
+}
+
 export function targets(read) {
   const parts = [
     ["rows", rowTargets],
     ["cold", coldTargets],
     ["size", sizeTargets],
     ["queries", queryLines],
+    ["cold-gateway", coldGatewayLines],
+    ["passing", passingLines],
   ];
   const lines = parts.flatMap(([name, make]) => {
     const found = read(name);

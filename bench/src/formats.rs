@@ -3,7 +3,7 @@
 use onetrip_wire::backend::{self, CommandTag, Field, Values, tag};
 use onetrip_wire::encoder::{Batch, Encoder};
 use onetrip_wire::frame::{self, Limits};
-use onetrip_wire::representation::{BlockOptions, JsonOptions, Representation, Strings};
+use onetrip_wire::representation::{BlockOptions, JsonOptions, JsonResult, Representation, Strings};
 
 use crate::data::Workload;
 
@@ -72,6 +72,11 @@ pub fn blocks_utf16() -> Representation {
 /// Typed JSON with rows as objects.
 pub fn typed_json() -> Representation {
     Representation::Json(JsonOptions::default())
+}
+
+/// The rows of typed JSON with nothing around them: what `response()` hands on.
+pub fn json_rows() -> Representation {
+    Representation::Json(JsonOptions { result: JsonResult::Rows, ..JsonOptions::default() })
 }
 
 /// Frames in the representation that a client asked for, by the encoder that endpoint and wasm share.

@@ -40,6 +40,7 @@ fn inputs(directory: &Path) -> std::io::Result<()> {
             ("utf8.blocks", formats::encoded(&frames, formats::blocks_utf8())),
             ("utf16.blocks", formats::encoded(&frames, formats::blocks_utf16())),
             ("typed.json", formats::encoded(&frames, formats::typed_json())),
+            ("rows.json", formats::encoded(&frames, formats::json_rows())),
             ("peer.json", formats::peer_json(&frames)),
             ("minimal.json", formats::minimal_json(&workload)),
             ("frames", frames),
