@@ -146,10 +146,13 @@ async fn serve(configuration: Configuration) -> ExitCode {
 
 async fn dev(options: DevOptions) -> ExitCode {
     // Waited for from the beginning: Ctrl-C during a download or a start must not leave anything behind.
-    let mut stop = match stop_signal() {
-        Ok(stop) => std::pin::pin!(stop),
+    let (signal, launcher_end) = match stop_signal() {
+        Ok(signal) => (signal, launcher_end()),
         Err(error) => return failed(ExitCode::FAILURE, format!("signals cannot be waited for: {error}")),
     };
+    let mut stop = std::pin::pin!(async {
+        tokio::select! { () = signal => {}, () = launcher_end => {} }
+    });
     let started = Dev::start(options, |line| eprintln!("onetrip dev: {line}"));
     let dev = tokio::select! {
         started = started => started,
@@ -159,9 +162,6 @@ async fn dev(options: DevOptions) -> ExitCode {
         Ok(dev) => {
             // In one piece, and whoever stops reading does not stop the endpoint.
             let _ = std::io::Write::write_all(&mut std::io::stdout(), dev.to_string().as_bytes());
-            let stop = async {
-                tokio::select! { () = stop => {}, () = launcher_end() => {} }
-            };
             dev.run(stop).await;
             ExitCode::SUCCESS
         }
@@ -266,17 +266,20 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Ready when the npm package's launcher, our parent, has ended without a word (SIGKILL); never without a launcher.
+/// Ready when the npm package's launcher, our parent when this is called, has ended without a word (SIGKILL); never without
+/// a launcher.
 #[cfg(unix)]
-async fn launcher_end() {
+fn launcher_end() -> impl Future<Output = ()> {
     use std::os::unix::process::parent_id;
     let launcher = parent_id();
-    if std::env::var("ONETRIP_LAUNCHER").is_ok_and(|id| id == launcher.to_string()) {
+    let is_launched = std::env::var("ONETRIP_LAUNCHER").is_ok_and(|id| id == launcher.to_string());
+    async move {
+        if !is_launched {
+            return std::future::pending().await;
+        }
         while parent_id() == launcher {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-    } else {
-        std::future::pending().await
     }
 }
 
