@@ -86,7 +86,10 @@ function buildWasm() {
   const wasm = join(wasmDir, "onetrip_bg.wasm");
   // The functions are in onetrip_bg.js; what imports the module as an ES module is not used.
   renameSync(join(wasmDir, "onetrip.d.ts"), join(wasmDir, "onetrip_bg.d.ts"));
-  appendFileSync(join(wasmDir, "onetrip_bg.d.ts"), "\nexport function __wbg_set_wasm(exports: object): void;\n");
+  appendFileSync(
+    join(wasmDir, "onetrip_bg.d.ts"),
+    "\nexport function __wbg_set_wasm(exports: object): void;\nexport function __wbindgen_init_externref_table(): void;\n",
+  );
   for (const name of ["onetrip.js", "onetrip_bg.wasm.d.ts"]) rmSync(join(wasmDir, name));
   // The features that rustc turns on for wasm32-unknown-unknown, and no others: every runtime has them since 2021.
   const features = [

@@ -3,7 +3,7 @@
 // PROTOCOL.md section 3 is the format. Everything that comes from the wire is checked before it is believed: a corrupt
 // answer is a ProtocolError that names the offset, never garbage and never a large allocation.
 
-import { Reader } from "./reader.js";
+import type { Reader } from "./reader.js";
 import { define, nextClone, nextStore, store, storeElement, type Clone, type Rows, type Store } from "./rows.js";
 import { duplicateOf } from "./statement.js";
 import { safe, textReader, timestamp } from "./values.js";

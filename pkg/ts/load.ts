@@ -1,5 +1,15 @@
 // Instantiates the WebAssembly module, whatever form the platform has it in, once.
 
+import {
+  __wbg_set_wasm,
+  __wbindgen_init_externref_table,
+  encode,
+  input,
+  output,
+  problem_at,
+  retry_after_ms,
+  start,
+} from "./wasm/onetrip_bg.js";
 import type { LoadWasm, Wasm } from "./wasm.js";
 
 /** A compiled module where the platform forbids compiling (Workers, Vercel Edge), or its bytes. */
@@ -21,23 +31,28 @@ export function loadFrom(source: () => WasmSource | Promise<WasmSource>): LoadWa
 }
 
 async function instantiate(source: () => WasmSource | Promise<WasmSource>): Promise<Wasm> {
-  const [glue, given] = await Promise.all([import("./wasm/onetrip_bg.js"), source()]);
+  const given = await source();
   const bytes = given instanceof ArrayBuffer || ArrayBuffer.isView(given);
   // Not `instanceof WebAssembly.Module`: on Vercel Edge a module comes from another realm.
   const module = bytes ? await WebAssembly.compile(given as BufferSource) : given;
   let exports: Exports;
   const begin = (instance: WebAssembly.Instance): void => {
     exports = instance.exports as unknown as Exports;
-    glue.__wbg_set_wasm(exports);
+    __wbg_set_wasm(exports);
     exports.__wbindgen_start?.();
   };
-  const imports = { "./onetrip_bg.js": glue } as unknown as WebAssembly.Imports;
+  const imports = { "./onetrip_bg.js": { __wbindgen_init_externref_table } };
   const instance = await WebAssembly.instantiate(module as WebAssembly.Module, imports);
   // Another request may have been sooner; the glue knows one instance.
   if (loaded !== undefined) return loaded;
   begin(instance);
   loaded = {
-    ...glue,
+    start,
+    input,
+    encode,
+    output,
+    problem_at,
+    retry_after_ms,
     get memory() {
       return exports.memory;
     },

@@ -60,11 +60,14 @@ export function jsonValue(value: unknown): JsonValue {
  * @throws UsageError for a value that is no parameter
  */
 export function parameterText(value: unknown, index: number, encoders?: Encoders): string | null {
+  if (typeof value === "string") return value;
+  if (typeof value === "number") return Object.is(value, -0) ? "-0" : String(value);
+  return textOf(value, index, encoders);
+}
+
+/** The same of what is neither text nor a number. */
+function textOf(value: unknown, index: number, encoders: Encoders | undefined): string | null {
   switch (typeof value) {
-    case "string":
-      return value;
-    case "number":
-      return Object.is(value, -0) ? "-0" : String(value);
     case "bigint":
     case "boolean":
       return String(value);

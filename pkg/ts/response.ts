@@ -1,7 +1,15 @@
 // The messages of an answer: which rows, which tag, which error belongs to which statement (PROTOCOL.md section 2).
 
 import { BlockReader, shapeOf, type Shape } from "./blocks.js";
-import { ProtocolError, SqlError, UsageError, setOutcome, type OnetripError, type SqlErrorFields } from "./errors.js";
+import {
+  ProtocolError,
+  SqlError,
+  TruncatedError,
+  UsageError,
+  setOutcome,
+  type OnetripError,
+  type SqlErrorFields,
+} from "./errors.js";
 import { Failure, type Result } from "./protocol.js";
 import { Reader } from "./reader.js";
 import type { Rows } from "./rows.js";
@@ -202,31 +210,27 @@ export class ResponseReader {
   }
 }
 
-/** An answer that is right as far as it goes. */
-export class TruncatedError extends ProtocolError {}
-
-// The one-letter names of ErrorResponse's fields in PostgreSQL's manual. V is the severity that is never translated.
-const NAMES: Record<string, keyof SqlErrorFields> = {
-  V: "severity",
-  C: "code",
-  M: "message",
-  D: "detail",
-  H: "hint",
-  P: "position",
-  p: "internalPosition",
-  q: "internalQuery",
-  W: "where",
-  s: "schema",
-  t: "table",
-  c: "column",
-  d: "dataType",
-  n: "constraint",
-  F: "file",
-  L: "line",
-  R: "routine",
-};
-
 function errorFields(reader: Reader, start: number, end: number): SqlErrorFields {
+  // The one-letter names of ErrorResponse's fields in PostgreSQL's manual. V is the severity that is never translated.
+  const names: Record<string, keyof SqlErrorFields> = {
+    V: "severity",
+    C: "code",
+    M: "message",
+    D: "detail",
+    H: "hint",
+    P: "position",
+    p: "internalPosition",
+    q: "internalQuery",
+    W: "where",
+    s: "schema",
+    t: "table",
+    c: "column",
+    d: "dataType",
+    n: "constraint",
+    F: "file",
+    L: "line",
+    R: "routine",
+  };
   const fields: Record<string, string | number> = {
     severity: "ERROR",
     code: "XX000",
@@ -234,7 +238,7 @@ function errorFields(reader: Reader, start: number, end: number): SqlErrorFields
   };
   let at = start;
   while (at < end && reader.bytes[at] !== 0) {
-    const name = NAMES[String.fromCharCode(reader.bytes[at++])];
+    const name = names[String.fromCharCode(reader.bytes[at++])];
     const zero = reader.bytes.indexOf(0, at);
     if (zero < 0 || zero >= end) reader.corrupt(at, "a field of an error has no end");
     if (name !== undefined) {

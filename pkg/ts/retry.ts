@@ -1,7 +1,6 @@
 // Whether a failed request is sent again. The decision is Rust's (src/policy.rs); here is what it needs to know.
 
-import { EndpointError, NetworkError, SqlError, UnreachableError } from "./errors.js";
-import { TruncatedError } from "./response.js";
+import { EndpointError, NetworkError, SqlError, TruncatedError, UnreachableError } from "./errors.js";
 import { isUndone } from "./statement.js";
 import type { LoadWasm } from "./wasm.js";
 

@@ -17,7 +17,8 @@ export type Store = (rows: Rows, first: number, values: readonly unknown[], key:
 
 /** The next place to clone rows at. Four shapes can share one before it is slow. */
 export function nextClone(): Clone {
-  return CLONES[clonesGiven++ % CLONES.length];
+  if (clonesGiven === FIRST_CLONES) clones.push(...moreClones());
+  return clones[clonesGiven++ % clones.length];
 }
 
 /** The next place to fill a column at. When all are given away, further columns share them. */
@@ -46,15 +47,19 @@ let clonesGiven = 0;
 let storesGiven = 0;
 let stores: readonly Store[] | undefined;
 
+/** For the first query, whose rows may hold objects. */
+const clones: Clone[] = [(template) => ({ ...template }), (template) => ({ ...template })];
+const FIRST_CLONES = 2;
+
+// Functions, so that a first query of few rows need not pay for them.
 // prettier-ignore
-const CLONES: readonly Clone[] = [
-  (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }),
+const moreClones = (): readonly Clone[] => [
+  (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }),
   (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }),
   (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }),
   (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }),
 ];
 
-// A function, so that a first query of few rows need not pay for them.
 // prettier-ignore
 const makeStores = (): readonly Store[] => [
   (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },

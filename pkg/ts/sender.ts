@@ -12,7 +12,7 @@ import type { TransactionMode } from "./types.js";
 
 /** What the queries of a connection are sent by. */
 export function senderOf(connection: Connection): Sender {
-  const shared = new SharedRequests(connection);
+  let shared: SharedRequests | undefined;
 
   // A function that is async by itself: the code that awaits a query is what the stack of its error should show.
   async function one(query: LazyQuery<unknown>): Promise<unknown> {
@@ -58,7 +58,7 @@ export function senderOf(connection: Connection): Sender {
 
   function send(group: Group, options: Options): Promise<readonly Result[]> {
     return options.shareRequests && connection.protocol.manyGroups
-      ? shared.add(group, options)
+      ? (shared ??= new SharedRequests(connection)).add(group, options)
       : request(connection, [group], options);
   }
 

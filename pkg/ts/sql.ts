@@ -6,7 +6,7 @@ import { fragments } from "./fragments.js";
 import { jsonValue, nameOf } from "./parameters.js";
 import { LazyQuery, isSent, join, partsOf, type Sender, type Wanted } from "./query.js";
 import { full, rows } from "./results.js";
-import type { FragmentMakers, Query, QueryOptions, Sql, SqlValue, TransactionOptions } from "./types.js";
+import type { Query, QueryOptions, Sql, SqlValue, TransactionOptions } from "./types.js";
 
 /**
  * Makes `sql`. Everything that `with` derives from it shares its `sender`, which tells that queries belong to the same
@@ -26,18 +26,16 @@ export function makeSql(sender: Sender, defaults: Options): Sql {
     return new LazyQuery({ sender, source: { texts: texts as string[], values }, wanted });
   }
 
-  const members: Omit<Sql, never> = {
+  const members: Pick<Sql, "query" | "transaction" | "json" | "with"> = {
     query(text: string, params: readonly SqlValue[] = [], options?: QueryOptions): LazyQuery<never> {
       if (typeof text !== "string")
         throw new UsageError(`sql.query needs the statement as a string, not ${nameOf(text)}.`);
       if (!Array.isArray(params))
         throw new UsageError(`sql.query needs the parameters as an array, not ${nameOf(params)}.`);
-      if (options === undefined) return new LazyQuery({ sender, source: { text, params }, wanted });
-      const { arrayRows = false, fullResults = false, ...rest } = options;
       return new LazyQuery({
         sender,
         source: { text, params },
-        wanted: { options: merge(defaults, rest), arrayRows, form: fullResults ? full : rows },
+        wanted: options === undefined ? wanted : wantedBy(options, defaults),
       });
     },
 
@@ -51,11 +49,14 @@ export function makeSql(sender: Sender, defaults: Options): Sql {
       return results as Promise<never>;
     },
 
-    ...(fragments as unknown as FragmentMakers),
     json: jsonValue,
     with: (options) => makeSql(sender, merge(defaults, options)),
   };
-  return Object.assign(sql, members) as unknown as Sql;
+  return Object.assign(sql, fragments, members) as unknown as Sql;
+}
+
+function wantedBy({ arrayRows = false, fullResults = false, ...options }: QueryOptions, defaults: Options): Wanted {
+  return { options: merge(defaults, options), arrayRows, form: fullResults ? full : rows };
 }
 
 function transactionOf(queries: unknown, sender: Sender): LazyQuery<unknown>[] {

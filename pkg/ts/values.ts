@@ -15,8 +15,15 @@ export class Malformed extends Error {}
 /** What a value of this column's type is made by, from text; undefined if the text is the value. */
 export function textReader(field: Field, mapping: Mapping): Read | undefined {
   const oid = field.typeOid;
-  // The two most frequent cases first: this runs for each text column of each block.
-  if ((oid === 25 || oid === 1043) && mapping.decoders === undefined) return undefined;
+  // What most columns of text are comes first: this runs for each of each block, and a first query compiles no more of it.
+  if (mapping.decoders === undefined) {
+    if (oid === 25 || oid === 1043 || oid === 2950) return undefined; // text, varchar, uuid
+    if ((oid === 20 && mapping.int8 === "string") || (oid === 1700 && mapping.numeric === "string")) return undefined;
+  }
+  return readerOf(oid, field, mapping);
+}
+
+function readerOf(oid: number, field: Field, mapping: Mapping): Read | undefined {
   const scalar = scalarReader(oid, field, mapping);
   if (scalar !== undefined) return scalar;
   const element = elementOf(oid);

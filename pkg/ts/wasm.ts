@@ -7,7 +7,7 @@ import { OnetripError, ProtocolError } from "./errors.js";
 import { Reader } from "./reader.js";
 import type { ResponseReader } from "./response.js";
 import type { Group } from "./statement.js";
-import type { Mapping } from "./types.js";
+import type { Decoders } from "./types.js";
 
 /** The exports of the boundary crate (pkg/src), as wasm-bindgen's own declarations have them, and what a trap needs. */
 export interface Wasm {
@@ -103,22 +103,20 @@ export function wireMapping(groups: readonly Group[]): WireMapping {
   const wanted = { int8Binary: true, timestampsText: false, jsonText: false, valuesText: false };
   for (const { statements } of groups) {
     for (const { mapping } of statements) {
-      const { decoders } = mapping;
-      wanted.int8Binary &&= mapping.int8 !== "string" && !hasAny(decoders, INT8);
-      wanted.timestampsText ||= mapping.timestamps === "string" || hasAny(decoders, TIMESTAMPS);
-      wanted.jsonText ||= mapping.json === "text" || hasAny(decoders, JSONS);
-      wanted.valuesText ||= hasAny(decoders, OTHERS);
+      wanted.int8Binary &&= mapping.int8 !== "string";
+      wanted.timestampsText ||= mapping.timestamps === "string";
+      wanted.jsonText ||= mapping.json === "text";
+      if (mapping.decoders !== undefined) addDecoders(wanted, mapping.decoders);
     }
   }
   return wanted;
 }
 
-const INT8 = [20];
-const TIMESTAMPS = [1114, 1184];
-const JSONS = [114, 3802];
-const OTHERS = [16, 17, 21, 23, 26, 700, 701];
-
-/** Whether types are read by decoders of the user's, which read PostgreSQL's text. */
-function hasAny(decoders: Mapping["decoders"], oids: readonly number[]): boolean {
-  return decoders !== undefined && oids.some((oid) => decoders[oid] !== undefined);
+/** Decoders of the user's read PostgreSQL's text. */
+function addDecoders(wanted: { -readonly [Name in keyof WireMapping]: boolean }, decoders: Decoders): void {
+  const has = (...oids: readonly number[]): boolean => oids.some((oid) => decoders[oid] !== undefined);
+  wanted.int8Binary &&= !has(20);
+  wanted.timestampsText ||= has(1114, 1184);
+  wanted.jsonText ||= has(114, 3802);
+  wanted.valuesText ||= has(16, 17, 21, 23, 26, 700, 701);
 }

@@ -1,7 +1,7 @@
 // The JSON of `POST /sql`, values as PostgreSQL's text, to rows by the OIDs of their types.
 
-import { ProtocolError, UsageError, setOutcome, type SqlErrorFields } from "../errors.js";
-import { TruncatedError, type Answer } from "../response.js";
+import { ProtocolError, TruncatedError, UsageError, setOutcome, type SqlErrorFields } from "../errors.js";
+import type { Answer } from "../response.js";
 import { define, store, storeElement, type Rows } from "../rows.js";
 import { duplicateError, duplicateOf, type Statement } from "../statement.js";
 import type { Field } from "../types.js";
