@@ -21,6 +21,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { compileEagerly } from "./eager.mjs";
 import { checkSizes } from "./sizes.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -157,6 +158,8 @@ function minify() {
       ...names.map((name) => join(dist, name)),
       ...options,
       "--minify-identifiers",
+      // Private methods that are none any more (eager.mjs).
+      "--mangle-props=^_[a-z]",
       "--sourcemap",
       "--target=es2022",
       "--log-level=warning",
@@ -204,6 +207,7 @@ function buildCommonJs() {
 mkdirSync(dist, { recursive: true });
 if (!has("--no-wasm") || !existsSync(join(dist, "wasm/onetrip_bg.wasm"))) buildWasm();
 buildTypeScript();
+await compileEagerly(dist);
 minify();
 buildCommonJs();
 const ok = checkSizes({ root, pkg, dist, esbuild: tool("esbuild", "ESBUILD_BIN") });

@@ -37,6 +37,10 @@ test("a position in a file is the same word in its source", () => {
     ["errors.js", "errors.ts", /class UsageError/],
     ["cjs/index.cjs", "errors.ts", /(?<=UsageError = )class|class UsageError/],
     ["cjs/slim.cjs", "errors.ts", /(?<=UsageError = )class|class UsageError/],
+    // Of functions that the build has rewritten, so that they are compiled early.
+    ["blocks.js", "blocks.ts", /"the fields are not JSON"/],
+    ["reader.js", "reader.ts", /"a column is longer than its block"/],
+    ["query.js", "query.ts", /PostgreSQL takes/],
   ]) {
     const lines = readFileSync(join(dist, name), "utf8").split("\n");
     const line = lines.findIndex((text) => word.test(text));
