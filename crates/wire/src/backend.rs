@@ -124,14 +124,17 @@ impl<'a> Fields<'a> {
 
     fn field(&mut self) -> Result<FieldRef<'a>, Error> {
         let reader = &mut self.reader;
+        let name = reader.string("a column name")?;
+        // Two OIDs, the number in the table between them, the type's size and modifier, the format.
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r] = *reader.array("a column")?;
         let field = FieldRef {
-            name: reader.string("a column name")?,
-            table_oid: reader.u32("a table OID")?,
-            column: reader.i16("a column number")?,
-            type_oid: reader.u32("a type OID")?,
-            type_size: reader.i16("a type size")?,
-            type_modifier: reader.i32("a type modifier")?,
-            format: reader.i16("a format")?,
+            name,
+            table_oid: u32::from_be_bytes([a, b, c, d]),
+            column: i16::from_be_bytes([e, f]),
+            type_oid: u32::from_be_bytes([g, h, i, j]),
+            type_size: i16::from_be_bytes([k, l]),
+            type_modifier: i32::from_be_bytes([m, n, o, p]),
+            format: i16::from_be_bytes([q, r]),
         };
         if self.left == 0 {
             reader.end("RowDescription")?;

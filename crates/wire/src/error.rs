@@ -1,7 +1,10 @@
 //! The one error of this crate: bytes that are not what the protocol says, and where.
 
 #[cfg(feature = "error-text")]
-use alloc::string::{String, ToString};
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+};
 use core::fmt;
 
 /// What is wrong with the bytes.
@@ -20,7 +23,16 @@ pub enum Kind {
 ///
 /// The text never holds the bytes themselves: they may be SQL or values.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Place);
+
+/// Behind a pointer where it has a text: a `Result` is then hardly larger than its value, wherever bytes are read.
+#[cfg(feature = "error-text")]
+type Place = Box<Inner>;
+#[cfg(not(feature = "error-text"))]
+type Place = Inner;
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
     kind: Kind,
     offset: u64,
     #[cfg(feature = "error-text")]
@@ -30,18 +42,18 @@ pub struct Error {
 impl Error {
     /// The class of the error, to branch on.
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 
     /// The offset in bytes from the start of the body (or of the message, where a message is read alone).
     pub fn offset(&self) -> u64 {
-        self.offset
+        self.0.offset
     }
 
     /// What is wrong, without the offset. Empty without the feature `error-text`.
     pub fn detail(&self) -> &str {
         #[cfg(feature = "error-text")]
-        return &self.detail;
+        return &self.0.detail;
         #[cfg(not(feature = "error-text"))]
         return "";
     }
@@ -62,27 +74,28 @@ impl Error {
 
     #[cfg_attr(
         not(feature = "error-text"),
-        expect(unused_variables, reason = "there the text is nowhere kept")
+        expect(unused_variables, clippy::useless_conversion, reason = "there the text is nowhere kept")
     )]
     fn new(kind: Kind, offset: u64, detail: impl fmt::Display) -> Error {
-        Error {
+        let inner = Inner {
             kind,
             offset,
             #[cfg(feature = "error-text")]
             detail: detail.to_string(),
-        }
+        };
+        Error(inner.into())
     }
 
     /// The same error in a larger whole that starts `base` bytes earlier.
     pub(crate) fn shifted(mut self, base: u64) -> Error {
-        self.offset += base;
+        self.0.offset += base;
         self
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "byte {}: {}", self.offset, self.detail())
+        write!(formatter, "byte {}: {}", self.0.offset, self.detail())
     }
 }
 

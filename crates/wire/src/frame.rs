@@ -126,31 +126,23 @@ impl<'a> Reader<'a> {
     pub(crate) fn bytes(&mut self, len: usize, what: &str) -> Result<&'a [u8], Error> {
         let end = self.at.checked_add(len);
         let Some(bytes) = end.and_then(|end| self.whole.get(self.at..end)) else {
-            let left = self.whole.len() - self.at;
-            return Err(Error::malformed(self.at, format_args!("{what} takes {len} bytes, {left} are left")));
+            return Err(self.too_short(len, what));
         };
         self.at += len;
         Ok(bytes)
     }
 
     pub(crate) fn u8(&mut self, what: &str) -> Result<u8, Error> {
-        Ok(self.array::<1>(what)?[0])
+        let [byte] = *self.array(what)?;
+        Ok(byte)
     }
 
     pub(crate) fn u16(&mut self, what: &str) -> Result<u16, Error> {
-        Ok(u16::from_be_bytes(self.array(what)?))
-    }
-
-    pub(crate) fn i16(&mut self, what: &str) -> Result<i16, Error> {
-        Ok(i16::from_be_bytes(self.array(what)?))
-    }
-
-    pub(crate) fn u32(&mut self, what: &str) -> Result<u32, Error> {
-        Ok(u32::from_be_bytes(self.array(what)?))
+        Ok(u16::from_be_bytes(*self.array(what)?))
     }
 
     pub(crate) fn i32(&mut self, what: &str) -> Result<i32, Error> {
-        Ok(i32::from_be_bytes(self.array(what)?))
+        Ok(i32::from_be_bytes(*self.array(what)?))
     }
 
     /// A value: a length of 4 bytes, −1 for NULL, and the bytes.
@@ -190,8 +182,20 @@ impl<'a> Reader<'a> {
         Err(Error::malformed(self.at, format_args!("{left} bytes too many after {what}")))
     }
 
-    fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Error> {
-        let bytes = self.bytes(N, what)?;
-        Ok(bytes.try_into().expect("`bytes` returned N bytes"))
+    /// The next N bytes.
+    pub(crate) fn array<const N: usize>(&mut self, what: &str) -> Result<&'a [u8; N], Error> {
+        match self.whole.get(self.at..).and_then(<[u8]>::first_chunk) {
+            Some(array) => {
+                self.at += N;
+                Ok(array)
+            }
+            None => Err(self.too_short(N, what)),
+        }
+    }
+
+    #[cold]
+    fn too_short(&self, len: usize, what: &str) -> Error {
+        let left = self.whole.len() - self.at;
+        Error::malformed(self.at, format_args!("{what} takes {len} bytes, {left} are left"))
     }
 }
