@@ -9,7 +9,6 @@ use postgres_types::ToSql;
 use crate::answer::{Expected, Shape};
 use crate::effect::Effect;
 use crate::exchange::Pipeline;
-use crate::metrics::Operation;
 use crate::transaction::{IsolationLevel, Options};
 use crate::{Client, Error, StatementResult, parameter};
 
@@ -90,7 +89,7 @@ impl Batch {
             && let Err(error) = parameter::statement(
                 &mut self.frames,
                 sql,
-                &parameter::unsynced(parameters),
+                parameters.iter().map(|value| *value as &dyn ToSql),
                 self.client.types(),
             )
         {
@@ -129,17 +128,15 @@ impl Batch {
             // BEGIN and COMMIT travel in the same flight; where a statement fails, the endpoint rolls back.
             Some(begin) => {
                 let mut whole = Vec::with_capacity(frames.len() + 200);
-                parameter::statement(&mut whole, &begin, &[], &[])?;
+                parameter::statement(&mut whole, &begin, [], &[])?;
                 whole.extend_from_slice(&frames);
-                parameter::statement(&mut whole, "commit", &[], &[])?;
+                parameter::statement(&mut whole, "commit", [], &[])?;
                 (whole, Shape::Transaction(count))
             }
         };
         frontend::sync(&mut frames);
         let expected = Expected { shape, effect };
-        client
-            .run(Pipeline { frames: Bytes::from_owner(frames), expected, operation: Operation::BATCH })
-            .await
+        client.run(Pipeline { frames: Bytes::from_owner(frames), expected }).await
     }
 }
 

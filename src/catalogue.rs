@@ -52,7 +52,7 @@ pub(crate) async fn look_up(client: &Client, names: &[&str]) -> Result<Vec<Type>
 /// once, and only where there is one.
 #[derive(Clone)]
 pub(crate) struct Known {
-    pub(crate) type_: Type,
+    pub(crate) type_: Arc<Type>,
     pub(crate) oid: Oid,
     pub(crate) is_array: bool,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn new(type_: Type) -> Known {
         let (oid, is_array) = (type_.oid(), matches!(type_.kind(), TypeKind::Array(_)));
-        Known { type_, oid, is_array }
+        Known { type_: Arc::new(type_), oid, is_array }
     }
 }
 

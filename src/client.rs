@@ -12,7 +12,7 @@ use crate::answer::{Expected, Shape};
 use crate::catalogue::Known;
 use crate::effect::Effect;
 use crate::exchange::{Endpoint, Pipeline, Settings};
-use crate::metrics::{Metrics, Operation};
+use crate::metrics::Metrics;
 use crate::policy::Repeat;
 use crate::transport::Transport;
 use crate::{
@@ -257,8 +257,8 @@ impl Client {
         I: IntoIterator<Item = P>,
     {
         let parameters: Vec<P> = parameters.into_iter().collect();
-        let borrowed: Vec<&dyn ToSql> = parameters.iter().map(BorrowToSql::borrow_to_sql).collect();
-        let pipeline = self.statement(sql, &borrowed, Shape::Stream)?;
+        let borrowed = parameters.iter().map(BorrowToSql::borrow_to_sql);
+        let pipeline = self.statement(sql, borrowed, Shape::Stream)?;
         Ok(RowStream::new(self.endpoint.open(&self.settings, pipeline).await?))
     }
 
@@ -329,8 +329,7 @@ impl Client {
             Error::usage(format!("the script cannot be sent: {}", error.detail())).source(error)
         })?;
         let expected = Expected { shape: Shape::Script, effect: Effect::Open };
-        self.run(Pipeline { frames: Bytes::from_owner(frames), expected, operation: Operation::of(script) })
-            .await?;
+        self.run(Pipeline { frames: Bytes::from_owner(frames), expected }).await?;
         Ok(())
     }
 
@@ -382,14 +381,19 @@ impl Client {
     }
 
     /// One statement, its parameters encoded.
-    fn statement(&self, sql: &str, parameters: &[&dyn ToSql], shape: Shape) -> Result<Pipeline, Error> {
+    fn statement<'a>(
+        &self,
+        sql: &str,
+        parameters: impl IntoIterator<Item = &'a dyn ToSql>,
+        shape: Shape,
+    ) -> Result<Pipeline, Error> {
         let mut frames = Vec::new();
         parameter::statement(&mut frames, sql, parameters, self.types())?;
         Ok(pipeline(frames, sql, shape))
     }
 
     fn query_pipeline(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Pipeline, Error> {
-        self.statement(sql, &parameter::unsynced(parameters), Shape::Statement)
+        self.statement(sql, parameters.iter().map(|value| *value as &dyn ToSql), Shape::Statement)
     }
 }
 
@@ -397,7 +401,7 @@ impl Client {
 fn pipeline(mut frames: Vec<u8>, sql: &str, shape: Shape) -> Pipeline {
     frontend::sync(&mut frames);
     let expected = Expected { shape, effect: Effect::of(sql) };
-    Pipeline { frames: Bytes::from_owner(frames), expected, operation: Operation::of(sql) }
+    Pipeline { frames: Bytes::from_owner(frames), expected }
 }
 
 impl fmt::Debug for Client {

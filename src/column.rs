@@ -29,7 +29,7 @@ const REFUSED: &str =
 #[derive(Clone, PartialEq, Eq)]
 pub struct Column {
     name: String,
-    type_: Type,
+    type_: ColumnType,
     type_oid: u32,
     table_oid: Option<u32>,
     column_id: Option<i16>,
@@ -37,6 +37,13 @@ pub struct Column {
     form: Form,
     // Whether no column before it has the same name.
     is_first: bool,
+}
+
+/// A type that is known. The cases are apart because to clone a `Type` takes two kilobytes of wasm.
+#[derive(Clone, PartialEq, Eq)]
+enum ColumnType {
+    BuiltIn(Type),
+    Known(Arc<Type>),
 }
 
 /// What the values of a column are like, as far as reading them differs.
@@ -52,6 +59,17 @@ enum Form {
     Foreign,
 }
 
+impl Form {
+    /// That of a type that is known.
+    fn of(field: &Field, is_array: bool) -> Form {
+        match (field.format, is_array) {
+            (0, _) => Form::Text,
+            (_, true) => Form::Array,
+            (_, false) => Form::Binary,
+        }
+    }
+}
+
 impl Column {
     /// The columns of a result; `known` are types beside the built-in ones.
     pub(crate) fn all(fields: Vec<Field>, known: &[Known]) -> Arc<Vec<Column>> {
@@ -64,21 +82,18 @@ impl Column {
     }
 
     fn new(field: Field, known: &[Known]) -> Column {
-        let found = match Type::from_oid(field.type_oid) {
-            Some(type_) => Some((is_array(&type_), type_)),
-            None => known
-                .iter()
-                .find(|known| known.oid == field.type_oid)
-                .map(|known| (known.is_array, known.type_.clone())),
-        };
-        let form = match &found {
-            None => Form::Foreign,
-            Some(_) if field.format == 0 => Form::Text,
-            Some((true, _)) => Form::Array,
-            Some((false, _)) => Form::Binary,
+        let (type_, form) = match Type::from_oid(field.type_oid) {
+            Some(type_) => {
+                let is_array = is_array(&type_);
+                (ColumnType::BuiltIn(type_), Form::of(&field, is_array))
+            }
+            None => match known.iter().find(|known| known.oid == field.type_oid) {
+                Some(known) => (ColumnType::Known(known.type_.clone()), Form::of(&field, known.is_array)),
+                None => (ColumnType::BuiltIn(Type::UNKNOWN), Form::Foreign),
+            },
         };
         Column {
-            type_: found.map_or(Type::UNKNOWN, |(_, type_)| type_),
+            type_,
             type_oid: field.type_oid,
             table_oid: (field.table_oid != 0).then_some(field.table_oid),
             column_id: (field.column != 0).then_some(field.column),
@@ -98,7 +113,10 @@ impl Column {
     /// is [`Type::UNKNOWN`] here, for its OID is another in each database (see [`type_oid`](Self::type_oid)), unless the
     /// client [looked it up](crate::Client::look_up_types).
     pub fn type_(&self) -> &Type {
-        &self.type_
+        match &self.type_ {
+            ColumnType::BuiltIn(type_) => type_,
+            ColumnType::Known(type_) => type_,
+        }
     }
 
     /// The OID of the type, whether built in or not.
@@ -124,7 +142,7 @@ impl Column {
     pub(crate) fn type_name(&self) -> String {
         match self.form {
             Form::Foreign => format!("the type with OID {}, which is not built in", self.type_oid),
-            _ => self.type_.to_string(),
+            _ => self.type_().to_string(),
         }
     }
 
@@ -146,7 +164,7 @@ impl Column {
         match self.form {
             Form::Foreign => foreign::type_for(self.type_oid, value, rust).map(Some),
             Form::Text if rust.accepts(&Type::TEXT) => Ok(Some(Type::TEXT)),
-            _ if !rust.accepts(&self.type_) => Err(REFUSED),
+            _ if !rust.accepts(self.type_()) => Err(REFUSED),
             _ => self.check(value).map(|()| None),
         }
     }
@@ -158,14 +176,14 @@ impl Column {
         match self.form {
             Form::Foreign => foreign::type_of(self.type_oid, bytes),
             Form::Text => Ok(Type::TEXT),
-            _ => self.check(value).map(|()| self.type_.clone()),
+            _ => self.check(value).map(|()| self.type_().clone()),
         }
     }
 
     /// Refuses what a `FromSql` would misread.
     fn check(&self, value: Option<&[u8]>) -> Result<(), &'static str> {
         match (self.form, value) {
-            (Form::Text, Some(_)) if self.type_ != Type::UNKNOWN => {
+            (Form::Text, Some(_)) if *self.type_() != Type::UNKNOWN => {
                 Err("it came in text format; read it as &str or String")
             }
             (Form::Array, Some(value)) => check_array(value).ok_or("the array is corrupt"),
@@ -191,15 +209,15 @@ fn is_array(built_in: &Type) -> bool {
 pub(crate) fn check_array(value: &[u8]) -> Option<()> {
     let (header, mut rest) = value.split_first_chunk::<12>()?;
     let dimensions = i32::from_be_bytes(*header.first_chunk()?);
-    let mut elements: u64 = 1;
+    let mut elements: usize = 1;
     for _ in 0..u32::try_from(dimensions).ok()? {
         let (dimension, after) = rest.split_first_chunk::<8>()?;
-        let len = u32::try_from(i32::from_be_bytes(*dimension.first_chunk()?)).ok()?;
-        elements = elements.checked_mul(u64::from(len))?;
+        let len = usize::try_from(i32::from_be_bytes(*dimension.first_chunk()?)).ok()?;
+        elements = elements.checked_mul(len)?;
         rest = after;
     }
     // An element has a length of 4 bytes at least.
-    (dimensions == 0 || elements <= rest.len() as u64 / 4).then_some(())
+    (dimensions == 0 || elements <= rest.len() / 4).then_some(())
 }
 
 #[cfg(test)]

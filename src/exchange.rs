@@ -11,7 +11,7 @@ use onetrip_wire::representation::FRAMES;
 
 use crate::answer::{Answer, Expected, Shape};
 use crate::catalogue::Known;
-use crate::metrics::{Call, Counters, Operation};
+use crate::metrics::{Call, Counters};
 use crate::policy::{Attempt, Decision, Repeat};
 use crate::transport::{Body, Clock, Failure, Head, Request, Response, Sent, Transport};
 use crate::{Column, Config, Error, Kind, Outcome, Row, StatementResult, problem};
@@ -23,8 +23,6 @@ const PROBLEM_LIMIT_BYTES: usize = 16 << 10;
 pub(crate) struct Pipeline {
     pub(crate) frames: Bytes,
     pub(crate) expected: Expected,
-    /// The first word of its first statement, for spans.
-    pub(crate) operation: Operation,
 }
 
 /// What differs from client to client of one endpoint.
@@ -98,11 +96,7 @@ impl Endpoint {
     }
 
     fn begin(&self, pipeline: &Pipeline) -> Call {
-        let statements = match pipeline.expected.shape {
-            Shape::Batch(count) | Shape::Transaction(count) => count,
-            Shape::Statement | Shape::Stream | Shape::Script => 1,
-        };
-        Call::begin(self.counters.clone(), &self.config, pipeline.operation, statements, self.now_ms())
+        Call::begin(self.counters.clone(), &self.config, pipeline, self.now_ms())
     }
 
     fn now_ms(&self) -> u64 {

@@ -6,7 +6,7 @@
 use postgres_types::{FromSql, Kind, Type};
 
 use crate::column::check_array;
-use crate::parameter::{CANDIDATES, EXTENSIONS};
+use crate::parameter::{EXTENSIONS, candidates};
 
 const NO_TEXT: &str = "its binary form is not text; let the client know the type with Client::look_up_types, or cast the \
                        column to text in the SQL";
@@ -39,7 +39,7 @@ impl RustType {
 
     /// Whether it takes no built-in type, as what is derived for an enum.
     fn is_custom(&self) -> bool {
-        !CANDIDATES.iter().any(|candidate| self.accepts(&candidate.type_))
+        !candidates().any(|(_, type_)| self.accepts(&type_))
     }
 
     /// Whether it is an array of what takes no built-in type, and of nothing that holds arrays itself. The name of a type is
@@ -50,7 +50,7 @@ impl RustType {
         let element = name.strip_prefix("alloc::vec::Vec<");
         element.is_some_and(|element| {
             let element = element.as_bytes();
-            !element.contains(&b'[') && !element.windows(4).any(|part| part == b"Vec<")
+            !element.iter().any(|&byte| byte == b'[') && !element.windows(4).any(|part| part == b"Vec<")
         }) && self.is_custom()
     }
 }
@@ -60,9 +60,10 @@ pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Resul
     let named = |name: &str, kind| Type::new(name.to_owned(), oid, kind, String::new());
     // For NULL no type is looked at.
     let Some(value) = value else { return Ok(Type::UNKNOWN) };
-    for name in EXTENSIONS {
+    let takes_unknown = rust.accepts(&Type::UNKNOWN);
+    for name in EXTENSIONS.into_iter().filter(|_| !takes_unknown) {
         let type_ = named(name, Kind::Simple);
-        if rust.accepts(&type_) && !rust.accepts(&Type::UNKNOWN) {
+        if rust.accepts(&type_) {
             return if name != "hstore" || is_hstore(value) { Ok(type_) } else { Err("it is no hstore") };
         }
     }
@@ -79,7 +80,7 @@ pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Resul
         }
     }
     let is_text = is_text(value);
-    if is_text && rust.accepts(&Type::UNKNOWN) {
+    if is_text && takes_unknown {
         return Ok(Type::UNKNOWN);
     }
     // As an array of enums this would be asked for its elements, which there are none of, and panic.
@@ -106,7 +107,7 @@ pub(crate) fn type_of(oid: u32, value: &[u8]) -> Result<Type, &'static str> {
 
 /// Text has no zero bytes; binary forms have them in their counts and lengths, or begin with a version or a flag.
 fn is_text(value: &[u8]) -> bool {
-    !value.contains(&0) && value.first().is_none_or(|&first| first >= 9)
+    value.iter().all(|&byte| byte != 0) && value.first().is_none_or(|&first| first >= 9)
 }
 
 /// Whether an hstore can have as many pairs as it says, before anything is allocated for them: each has two lengths.

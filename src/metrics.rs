@@ -8,8 +8,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use onetrip_wire::ascii;
+use onetrip_wire::frame::HEADER_LEN;
 
+use crate::answer::Shape;
+use crate::exchange::Pipeline;
 use crate::{Config, Error, Kind};
 
 /// The counters of a client and its clones, since it was made.
@@ -76,44 +78,49 @@ impl ServerTiming {
     /// Reads the header: `queue;dur=0.1, connect;dur=0, execute;dur=1.25`. What it does not know it leaves out.
     fn parse(header: &str) -> ServerTiming {
         let mut timing = ServerTiming::default();
-        let mut rest = Some(header);
-        while let Some(left) = rest {
-            let (metric, after) = divided(left, b',');
-            rest = after;
-            let (name, mut parameters) = divided(metric, b';');
-            let place = match name.trim_ascii() {
-                "queue" => &mut timing.queue_us,
-                "connect" => &mut timing.connect_us,
-                "execute" => &mut timing.execute_us,
-                _ => continue,
-            };
-            while let Some(left) = parameters {
-                let (parameter, after) = divided(left, b';');
-                parameters = after;
-                if let Some(duration) = parameter.trim_ascii().strip_prefix("dur=") {
-                    *place = microseconds(duration).unwrap_or(0);
-                }
+        let mut unknown = 0;
+        let mut place = &mut unknown;
+        let mut rest = header;
+        while !rest.is_empty() {
+            let end = rest.bytes().position(|byte| matches!(byte, b',' | b';')).unwrap_or(rest.len());
+            let part = rest.get(..end).unwrap_or_default().trim_ascii();
+            rest = rest.get(end + 1..).unwrap_or_default();
+            match part {
+                "queue" => place = &mut timing.queue_us,
+                "connect" => place = &mut timing.connect_us,
+                "execute" => place = &mut timing.execute_us,
+                _ => match part.strip_prefix("dur=") {
+                    Some(duration) => *place = microseconds(duration).unwrap_or(0),
+                    None if part.bytes().any(|byte| byte == b'=') => {}
+                    None => place = &mut unknown,
+                },
             }
         }
         timing
     }
 }
 
-/// What is before the mark, and behind it where there is one.
-fn divided(text: &str, mark: u8) -> (&str, Option<&str>) {
-    ascii::split(text, mark).map_or((text, None), |(before, behind)| (before, Some(behind)))
-}
-
-/// Decimal milliseconds, without core's parser of floats, which is large in wasm.
+/// Decimal milliseconds, without core's parser of floats, which is large in wasm. What is less than a microsecond is cut off.
 fn microseconds(text: &str) -> Option<u64> {
-    let (whole, fraction) = divided(text, b'.');
-    let fraction = fraction.unwrap_or_default();
-    let digit = |at: usize| match fraction.as_bytes().get(at) {
-        None => Some(0),
-        Some(digit) => char::from(*digit).to_digit(10).map(u64::from),
-    };
-    let whole = ascii::number(whole).filter(|&milliseconds| milliseconds < u64::MAX / 1_000)?;
-    Some(whole * 1_000 + digit(0)? * 100 + digit(1)? * 10 + digit(2)?)
+    let mut number = 0;
+    let mut is_fraction = false;
+    let mut places_left = 3;
+    for byte in text.bytes() {
+        if byte == b'.' && !is_fraction {
+            is_fraction = true;
+            continue;
+        }
+        let digit = Some(byte.wrapping_sub(b'0')).filter(|&digit| digit < 10)?;
+        if places_left > 0 {
+            // With a digit more, and then in microseconds, it still fits.
+            number = Some(number).filter(|&number| number < u64::MAX / 100_000)? * 10 + u64::from(digit);
+            places_left -= i32::from(is_fraction);
+        }
+    }
+    for _ in 0..places_left {
+        number *= 10;
+    }
+    Some(number)
 }
 
 /// Hears of every call of a client.
@@ -329,19 +336,21 @@ impl Counters {
     }
 }
 
-/// The command of a statement, one of the usual ones: telemetry wants few values.
-#[derive(Clone, Copy)]
-pub(crate) struct Operation(&'static str);
-
-impl Operation {
-    pub(crate) const BATCH: Operation = Operation("BATCH");
-
-    pub(crate) fn of(sql: &str) -> Operation {
-        const USUAL: [&str; 9] =
-            ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "MERGE", "VALUES", "CALL", "CREATE"];
-        let word = ascii::first_word(ascii::trim_start(sql));
-        Operation(USUAL.into_iter().find(|usual| word.eq_ignore_ascii_case(usual)).unwrap_or(""))
+/// The command that a call begins with, one of the usual ones: telemetry wants few values.
+fn operation(pipeline: &Pipeline) -> &'static str {
+    const USUAL: [&str; 9] =
+        ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "MERGE", "VALUES", "CALL", "CREATE"];
+    if let Shape::Batch(_) | Shape::Transaction(_) = pipeline.expected.shape {
+        return "BATCH";
     }
+    // A Query's text stands behind its header, a Parse's behind the statement's name, which is empty.
+    let text = pipeline.frames.get(HEADER_LEN..).unwrap_or_default();
+    let sql = text.strip_prefix(b"\0").unwrap_or(text);
+    let start = sql.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(sql.len());
+    let word = sql.get(start..).unwrap_or_default();
+    let end = word.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(word.len());
+    let word = word.get(..end).unwrap_or_default();
+    USUAL.into_iter().find(|usual| word.eq_ignore_ascii_case(usual.as_bytes())).unwrap_or("")
 }
 
 /// An observer and how it is told of a call: by a pointer, so that a program without one has none of it.
@@ -351,16 +360,20 @@ pub(crate) struct Watch {
     begin: Begin,
 }
 
-type Begin = fn(&Watch, &Config, Operation, usize) -> Option<Box<dyn Span>>;
+type Begin = fn(&Watch, &Config, &Pipeline) -> Option<Box<dyn Span>>;
 
 impl Watch {
     pub(crate) fn new(observer: impl Observer) -> Watch {
         Watch { observer: Arc::new(observer), begin: Watch::begin }
     }
 
-    fn begin(&self, config: &Config, operation: Operation, statements: usize) -> Option<Box<dyn Span>> {
+    fn begin(&self, config: &Config, pipeline: &Pipeline) -> Option<Box<dyn Span>> {
         let (server_address, server_port) = config.host();
-        let (database, Operation(operation)) = (config.database(), operation);
+        let (database, operation) = (config.database(), operation(pipeline));
+        let statements = match pipeline.expected.shape {
+            Shape::Batch(count) | Shape::Transaction(count) => count,
+            Shape::Statement | Shape::Stream | Shape::Script => 1,
+        };
         self.observer.begin(&Started { database, server_address, server_port, operation, statements })
     }
 }
@@ -377,12 +390,10 @@ impl Call {
     pub(crate) fn begin(
         counters: Arc<Counters>,
         config: &Config,
-        operation: Operation,
-        statements: usize,
+        pipeline: &Pipeline,
         start_ms: u64,
     ) -> Call {
-        let span =
-            config.observer.as_ref().and_then(|watch| (watch.begin)(watch, config, operation, statements));
+        let span = config.observer.as_ref().and_then(|watch| (watch.begin)(watch, config, pipeline));
         Call { counters, span, start_ms, ended: Ended { cancelled: true, ..Ended::default() } }
     }
 
@@ -424,7 +435,11 @@ impl Drop for Call {
 
 #[cfg(test)]
 mod tests {
+    use onetrip_wire::frontend;
+
     use super::*;
+    use crate::answer::Expected;
+    use crate::effect::Effect;
 
     #[test]
     fn server_timing_is_read_in_any_order_and_what_is_none_is_left_out() {
@@ -442,10 +457,20 @@ mod tests {
 
     #[test]
     fn an_operation_is_one_of_few() {
-        for (sql, operation) in
+        for (sql, expected) in
             [(" select 1", "SELECT"), ("Insert into t", "INSERT"), ("vacuum", ""), ("", ""), ("selects", "")]
         {
-            assert_eq!(Operation::of(sql).0, operation, "{sql}");
+            let pipeline = |frames: Vec<u8>, shape| {
+                let expected = Expected { shape, effect: Effect::of(sql) };
+                Pipeline { frames: frames.into(), expected }
+            };
+            let mut statement = Vec::new();
+            crate::parameter::statement(&mut statement, sql, [], &[]).unwrap();
+            assert_eq!(operation(&pipeline(statement.clone(), Shape::Statement)), expected, "{sql}");
+            assert_eq!(operation(&pipeline(statement, Shape::Batch(1))), "BATCH", "{sql}");
+            let mut script = Vec::new();
+            frontend::query(&mut script, sql).unwrap();
+            assert_eq!(operation(&pipeline(script, Shape::Script)), expected, "{sql}");
         }
     }
 }

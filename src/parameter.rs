@@ -5,10 +5,10 @@ mod candidates;
 use std::ops::Range;
 
 use bytes::BytesMut;
-pub(crate) use candidates::{CANDIDATES, EXTENSIONS};
-use candidates::{Candidate, Way};
+use candidates::Way;
+pub(crate) use candidates::{EXTENSIONS, candidates};
 use onetrip_wire::frontend::{self, Parameter, Statement};
-use postgres_types::{Format, IsNull, Kind, ToSql, Type, WrongType};
+use postgres_types::{Format, IsNull, Kind, Oid, ToSql, Type, WrongType};
 
 use crate::Error;
 use crate::catalogue::Known;
@@ -16,21 +16,19 @@ use crate::catalogue::Known;
 /// A parameter, as tokio-postgres takes it.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 
-/// The same parameters for what does not leave the thread.
-pub(crate) fn unsynced<'a>(parameters: &[Value<'a>]) -> Vec<&'a dyn ToSql> {
-    parameters.iter().map(|value| *value as &dyn ToSql).collect()
-}
+/// Why a value cannot be encoded.
+type Refused = Box<dyn std::error::Error + Sync + Send>;
 
 /// Appends one statement whose parameter types are found by [`Encoded::push`]; `known` are types that are not built in.
-pub(crate) fn statement(
+pub(crate) fn statement<'a>(
     out: &mut Vec<u8>,
     sql: &str,
-    parameters: &[&dyn ToSql],
+    parameters: impl IntoIterator<Item = &'a dyn ToSql>,
     known: &[Known],
 ) -> Result<(), Error> {
     let mut encoded = Encoded::default();
-    for (index, value) in parameters.iter().enumerate() {
-        encoded.push(index, *value, known)?;
+    for value in parameters {
+        encoded.push(value, known)?;
     }
     encoded.write(out, sql)
 }
@@ -69,60 +67,62 @@ struct Item {
 }
 
 impl Encoded {
-    fn push(&mut self, index: usize, value: &dyn ToSql, known: &[Known]) -> Result<(), Error> {
-        let refused = |error: Box<dyn std::error::Error + Sync + Send>| {
-            Error::usage(format!("parameter ${} cannot be encoded: {error}", index + 1)).source(error)
-        };
-        for Candidate { type_, way } in &CANDIDATES {
-            let Some(null) = self.probe(value, type_).map_err(refused)? else { continue };
-            let (oid, format) = match way {
-                Way::Declared(oid) => (*oid, format(value.encode_format(type_))),
-                Way::Text => (0, frontend::Format::Text),
-                Way::TextArray => {
-                    self.array_to_literal().ok_or_else(|| refused("its array is not one of text".into()))?;
-                    (0, frontend::Format::Text)
-                }
-            };
-            self.declare(oid, format, null);
-            return Ok(());
-        }
-        let extensions = EXTENSIONS.map(|name| Known {
-            type_: Type::new(name.to_owned(), 0, Kind::Simple, String::new()),
-            oid: 0,
-            is_array: false,
-        });
-        for Known { type_, oid, .. } in extensions.iter().chain(known) {
-            if let Some(null) = self.probe(value, type_).map_err(refused)? {
-                self.declare(*oid, format(value.encode_format(type_)), null);
-                return Ok(());
+    fn push(&mut self, value: &dyn ToSql, known: &[Known]) -> Result<(), Error> {
+        let number = self.items.len() + 1;
+        match self.find(value, known) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::usage(format!(
+                "parameter ${number} is of a Rust type that no built-in type takes, for example a derived enum or \
+                 composite: let the client know its type once with Client::look_up_types or with_types, name it in the \
+                 call with query_typed, or send it as text (a &str fits every type)"
+            ))),
+            Err(error) => {
+                Err(Error::usage(format!("parameter ${number} cannot be encoded: {error}")).source(error))
             }
         }
-        Err(Error::usage(format!(
-            "parameter ${} is of a Rust type that no built-in type takes, for example a derived enum or composite: let the \
-             client know its type once with Client::look_up_types or with_types, name it in the call with query_typed, or \
-             send it as text (a &str fits every type)",
-            index + 1
-        )))
     }
 
-    /// `None` when the value does not accept the type.
-    fn probe(
-        &mut self,
-        value: &dyn ToSql,
-        type_: &Type,
-    ) -> Result<Option<IsNull>, Box<dyn std::error::Error + Sync + Send>> {
-        match self.attempt(value, type_) {
-            Ok(null) => Ok(Some(null)),
-            Err(error) if error.is::<WrongType>() => Ok(None),
-            Err(error) => Err(error),
+    /// Encodes the value as the first type that it accepts; whether there is one.
+    fn find(&mut self, value: &dyn ToSql, known: &[Known]) -> Result<bool, Refused> {
+        for (oid, type_) in candidates() {
+            if self.offer(value, &type_, oid)? {
+                return Ok(true);
+            }
         }
+        for name in EXTENSIONS {
+            let type_ = Type::new(name.to_owned(), 0, Kind::Simple, String::new());
+            if self.offer(value, &type_, 0)? {
+                return Ok(true);
+            }
+        }
+        for known in known {
+            if self.offer(value, &known.type_, known.oid)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn attempt(
-        &mut self,
-        value: &dyn ToSql,
-        type_: &Type,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    /// Encodes the value as this type, if it accepts it.
+    fn offer(&mut self, value: &dyn ToSql, type_: &Type, oid: Oid) -> Result<bool, Refused> {
+        let null = match self.attempt(value, type_) {
+            Ok(null) => null,
+            Err(error) if error.is::<WrongType>() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let (oid, format) = match Way::of(oid) {
+            Way::Declared => (oid, format(value.encode_format(type_))),
+            Way::Text => (0, frontend::Format::Text),
+            Way::TextArray => {
+                self.array_to_literal().ok_or("its array is not one of text")?;
+                (0, frontend::Format::Text)
+            }
+        };
+        self.declare(oid, format, null);
+        Ok(true)
+    }
+
+    fn attempt(&mut self, value: &dyn ToSql, type_: &Type) -> Result<IsNull, Refused> {
         self.arena.truncate(self.start);
         value.to_sql_checked(type_, &mut self.arena)
     }
@@ -214,7 +214,7 @@ mod tests {
 
     fn encode(value: Value<'_>) -> (u32, frontend::Format, Option<Vec<u8>>) {
         let mut encoded = Encoded::default();
-        encoded.push(0, value, &[]).unwrap();
+        encoded.push(value, &[]).unwrap();
         let item = &encoded.items[0];
         let bytes = item.value.clone().map(|range| encoded.arena[range].to_vec());
         (item.type_oid, item.format, bytes)
@@ -289,8 +289,8 @@ mod tests {
     fn values_lie_one_after_the_other_whatever_was_tried_before() {
         let mut encoded = Encoded::default();
         let values: [Value<'_>; 4] = [&7i64, &"seven", &vec!["x"], &None::<i32>];
-        for (index, value) in values.into_iter().enumerate() {
-            encoded.push(index, value, &[]).unwrap();
+        for value in values {
+            encoded.push(value, &[]).unwrap();
         }
         let bytes: Vec<_> = encoded
             .items
@@ -311,13 +311,14 @@ mod tests {
             #[postgres(name = "sad")]
             Sad,
         }
-        let error = statement(&mut Vec::new(), "select $1", &[&Mood::Sad], &[]).unwrap_err();
+        let error = statement(&mut Vec::new(), "select $1", [&Mood::Sad as &dyn ToSql], &[]).unwrap_err();
         assert!(
             error.to_string().contains("parameter $1") && error.to_string().contains("query_typed"),
             "{error}"
         );
         let mood = Type::new("mood".into(), 0, Kind::Enum(vec!["sad".into()]), "public".into());
-        statement(&mut Vec::new(), "select $1", &[&Mood::Sad], &[Known::new(mood.clone())]).unwrap();
+        statement(&mut Vec::new(), "select $1", [&Mood::Sad as &dyn ToSql], &[Known::new(mood.clone())])
+            .unwrap();
         typed_statement(&mut Vec::new(), "select $1", &[(&Mood::Sad, mood)]).unwrap();
         let error = typed_statement(&mut Vec::new(), "select $1", &[(&Mood::Sad, Type::INT4)]).unwrap_err();
         assert!(error.to_string().contains("parameter $1 cannot be sent as int4"), "{error}");
@@ -325,10 +326,10 @@ mod tests {
 
     #[test]
     fn what_postgresql_cannot_take_is_refused_before_it_is_sent() {
-        let error = statement(&mut Vec::new(), "select '\0'", &[], &[]).unwrap_err();
+        let error = statement(&mut Vec::new(), "select '\0'", [], &[]).unwrap_err();
         assert_eq!(error.kind(), crate::Kind::Usage);
         let many: Vec<&dyn ToSql> = vec![&1i32; 65_536];
-        let error = statement(&mut Vec::new(), "select 1", &many, &[]).unwrap_err();
+        let error = statement(&mut Vec::new(), "select 1", many, &[]).unwrap_err();
         assert!(error.to_string().contains("65536 parameters"), "{error}");
     }
 }
