@@ -9,8 +9,8 @@ use crate::policy;
 use crate::transport::Response;
 use crate::{Error, Kind, Outcome};
 
-/// The longest part of a text of the endpoint that an error shows, in characters.
-const SHOWN_CHARACTERS: usize = 500;
+/// The longest part of a text of the endpoint that an error shows, in bytes.
+const SHOWN_BYTES: usize = 500;
 
 /// The error of an answer whose status is not 200.
 pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
@@ -18,27 +18,21 @@ pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
     let content_type = response.header("content-type").unwrap_or_default();
     let media_type = media_type(content_type);
     let is_problem = media_type.eq_ignore_ascii_case("application/problem+json");
-    let members = Some(body).filter(|_| is_problem).and_then(members).unwrap_or_default();
-    let text = |name: &str| {
-        members.iter().find_map(|(found, value)| match value {
-            Member::Text(text) if found == name => Some(shown(text).to_owned()),
-            _ => None,
-        })
-    };
-    let retryable = members.iter().any(|(name, value)| name == "retryable" && *value == Member::True);
-    let code = text("code");
-    let Some(known) = code.as_deref() else {
+    let problem = Some(body).filter(|_| is_problem).and_then(Problem::read).unwrap_or_default();
+    let Some(code) = problem.code else {
         return foreign(status, content_type);
     };
 
-    let what = text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("HTTP status {status}"));
-    let message = format!("the endpoint refused the request ({known}): {what}{}", advice(known));
+    let what = problem.detail.or(problem.title).unwrap_or_else(|| format!("HTTP status {status}"));
+    let (what, advice) = (shown(&what), advice(&code));
+    let message = format!("the endpoint refused the request ({code}): {what}{advice}");
     let retry_after_ms = response
         .header("retry-after")
         .and_then(|seconds| ascii::number(seconds.trim_ascii()))
         .and_then(|seconds| u32::try_from(seconds).ok())
         .map(|seconds| seconds.saturating_mul(1_000));
-    let (kind, outcome, retry) = match known {
+    let retryable = problem.retryable;
+    let (kind, outcome, retry) = match code.as_str() {
         "connection_lost" => (Kind::Lost, Outcome::Unknown, policy::Outcome::Lost),
         "internal" => (Kind::Refused, Outcome::Unknown, policy::Outcome::Lost),
         _ => (Kind::Refused, Outcome::NotExecuted, policy::Outcome::Refused { retryable, retry_after_ms }),
@@ -46,15 +40,18 @@ pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
     Error::new(kind, message)
         .outcome_is(outcome)
         .retry_is(retry)
-        .refusal_is(status, code.clone(), text("sqlstate"))
-        .request_id_is(text("request_id"))
+        .refusal_is(status, Some(code), problem.sqlstate)
+        .request_id_is(problem.request_id)
 }
 
 /// An answer that no onetrip endpoint gives.
 pub(crate) fn foreign(status: u16, content_type: &str) -> Error {
     let media_type: String = match media_type(content_type) {
         "" => "no content type".to_owned(),
-        media_type => media_type.chars().filter(|character| !character.is_control()).take(60).collect(),
+        media_type => {
+            let is_shown = |byte: &u8| byte.is_ascii() && !byte.is_ascii_control();
+            media_type.bytes().filter(is_shown).take(60).map(char::from).collect()
+        }
     };
     let message = match status {
         0 | 300..=399 => format!(
@@ -81,8 +78,7 @@ pub(crate) fn media_type(content_type: &str) -> &str {
 
 /// As much of a text as an error shows.
 fn shown(text: &str) -> &str {
-    let end = text.char_indices().nth(SHOWN_CHARACTERS).map_or(text.len(), |(end, _)| end);
-    text.get(..end).unwrap_or_default()
+    text.get(..text.floor_char_boundary(SHOWN_BYTES)).unwrap_or_default()
 }
 
 /// What to do about a refusal, where its detail cannot know it.
@@ -96,38 +92,60 @@ fn advice(code: &str) -> &'static str {
     }
 }
 
-#[derive(Debug, PartialEq)]
-enum Member {
-    Text(String),
-    True,
-    Other,
+/// What a problem says, as far as it is of use here.
+#[derive(Debug, Default, PartialEq)]
+struct Problem {
+    code: Option<String>,
+    title: Option<String>,
+    detail: Option<String>,
+    sqlstate: Option<String>,
+    request_id: Option<String>,
+    retryable: bool,
 }
 
-/// The members of a flat JSON object; `None` where the bytes are none.
-fn members(json: &[u8]) -> Option<Vec<(String, Member)>> {
-    let mut json = Json { rest: json };
-    let mut members = Vec::new();
-    json.expect(b'{')?;
-    let mut end = json.expect(b'}');
-    while end.is_none() {
+impl Problem {
+    /// Reads a flat JSON object; `None` where the bytes are none.
+    fn read(json: &[u8]) -> Option<Problem> {
+        let mut json = Json { rest: json };
+        let mut problem = Problem::default();
+        json.expect(b'{')?;
+        let mut end = json.expect(b'}');
+        while end.is_none() {
+            problem.member(&mut json)?;
+            if json.expect(b',').is_none() {
+                end = Some(json.expect(b'}')?);
+            }
+        }
+        json.peek().is_none().then_some(problem)
+    }
+
+    fn member(&mut self, json: &mut Json<'_>) -> Option<()> {
         let name = json.string()?;
         json.expect(b':')?;
-        let value = match json.peek()? {
-            b'"' => Member::Text(json.string()?),
+        match json.peek()? {
+            b'"' => {
+                let text = json.string()?;
+                let place = match name.as_str() {
+                    "code" => &mut self.code,
+                    "title" => &mut self.title,
+                    "detail" => &mut self.detail,
+                    "sqlstate" => &mut self.sqlstate,
+                    "request_id" => &mut self.request_id,
+                    _ => return Some(()),
+                };
+                *place = Some(text);
+            }
             b'{' | b'[' => return None,
-            _ => match json.word() {
-                b"true" => Member::True,
-                b"" => return None,
-                _ => Member::Other,
-            },
-        };
-        members.push((name, value));
-        if json.expect(b',').is_none() {
-            json.expect(b'}')?;
-            end = Some(());
+            _ => {
+                let word = json.word();
+                if word.is_empty() {
+                    return None;
+                }
+                self.retryable |= name == "retryable" && word == b"true";
+            }
         }
+        Some(())
     }
-    json.peek().is_none().then_some(members)
 }
 
 /// JSON byte by byte, for the sake of wasm's size.
@@ -271,34 +289,32 @@ mod tests {
 
     #[test]
     fn members_are_read_with_every_escape_and_refused_where_they_are_none() {
-        let text = |value: &str| Some(Member::Text(value.to_owned()));
+        let text = |detail: &str| Some((Some(detail.to_owned()), false));
         for (json, expected) in [
-            (r#"{"a":"b"}"#, text("b")),
-            (r#" { "a" : "\"\\\/\b\f\n\r\t" } "#, text("\"\\/\u{8}\u{c}\n\r\t")),
-            (r#"{"a":"\u00fc\ud83d\ude80"}"#, text("ü🚀")),
-            (r#"{"a":true}"#, Some(Member::True)),
-            (r#"{"a":null, "b": 1.5}"#, Some(Member::Other)),
-            (r#"{"a":"\ud83d"}"#, None),
-            (r#"{"a":"\ud83d\u0041"}"#, None),
-            (r#"{"a":"\u00f"}"#, None),
-            (r#"{"a":"\x"}"#, None),
-            (r#"{"a":"b"} x"#, None),
-            (r#"{"a":"b",}"#, None),
-            (r#"{"a":{}}"#, None),
-            (r#"{"a":}"#, None),
+            (r#"{"detail":"b"}"#, text("b")),
+            (r#" { "detail" : "\"\\\/\b\f\n\r\t" } "#, text("\"\\/\u{8}\u{c}\n\r\t")),
+            (r#"{"detail":"\u00fc\ud83d\ude80"}"#, text("ü🚀")),
+            (r#"{"retryable":true}"#, Some((None, true))),
+            (r#"{"detail":null, "b": 1.5}"#, Some((None, false))),
+            (r#"{"detail":"\ud83d"}"#, None),
+            (r#"{"detail":"\ud83d\u0041"}"#, None),
+            (r#"{"detail":"\u00f"}"#, None),
+            (r#"{"detail":"\x"}"#, None),
+            (r#"{"detail":"b"} x"#, None),
+            (r#"{"detail":"b",}"#, None),
+            (r#"{"detail":{}}"#, None),
+            (r#"{"detail":}"#, None),
             (r#"{a:"b"}"#, None),
             (r#"["a"]"#, None),
             ("", None),
-            (r#"{"a":"\ud83dx\u0041"}"#, None),
-            (r#"{"a":"\u+0fc"}"#, None),
-            (r#"{"a":"b"}}"#, None),
-            (r#"{"a":"b"#, None),
+            (r#"{"detail":"\ud83dx\u0041"}"#, None),
+            (r#"{"detail":"\u+0fc"}"#, None),
+            (r#"{"detail":"b"}}"#, None),
+            (r#"{"detail":"b"#, None),
         ] {
-            let found = members(json.as_bytes())
-                .and_then(|members| members.into_iter().next())
-                .map(|(_, value)| value);
+            let found = Problem::read(json.as_bytes()).map(|problem| (problem.detail, problem.retryable));
             assert_eq!(found, expected, "{json}");
         }
-        assert_eq!(members(b"{}"), Some(vec![]));
+        assert_eq!(Problem::read(b"{}"), Some(Problem::default()));
     }
 }
