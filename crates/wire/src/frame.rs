@@ -1,7 +1,6 @@
 //! Frames: one tag byte, a length that counts itself, a body. PostgreSQL manual, "Message Formats".
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::Error;
 
@@ -56,12 +55,13 @@ pub fn peek(bytes: &[u8], limits: &Limits) -> Result<Option<(u8, usize)>, Error>
     if len < 4 {
         return Err(Error::malformed(
             1,
-            format_args!("a {} frame gives its length as {len}, less than 4", name(tag)),
+            format_args!("a {:?} frame gives its length as {len}, less than 4", char::from(tag)),
         ));
     }
     let whole = len.saturating_add(1);
     if whole > limits.frame_bytes {
-        return Err(Error::too_large(1, format_args!("a {} frame", name(tag)), whole, limits.frame_bytes));
+        let what = format_args!("a {:?} frame", char::from(tag));
+        return Err(Error::too_large(1, what, whole, limits.frame_bytes));
     }
     Ok(Some((tag, whole)))
 }
@@ -92,14 +92,6 @@ fn end(out: &mut [u8], start: usize) {
     if let Some(place) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
         *place = len.to_be_bytes();
     }
-}
-
-/// How an error names a tag: printable as itself, others by number.
-pub(crate) fn name(tag: u8) -> impl fmt::Display {
-    fmt::from_fn(move |formatter| match core::str::from_utf8(&[tag]) {
-        Ok(letter) if tag.is_ascii_graphic() => write!(formatter, "'{letter}'"),
-        _ => write!(formatter, "{}", u32::from(tag)),
-    })
 }
 
 /// Reads the parts of one body in order, each only if it is there.

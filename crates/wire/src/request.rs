@@ -194,7 +194,7 @@ fn unnamed(name: &str, what: &str) -> Result<(), Error> {
 }
 
 fn unexpected(located: &Located<'_>, expected: &str, tag: u8) -> Error {
-    Error::malformed(located.start, format_args!("{expected} expected, found {}", frame::name(tag)))
+    Error::malformed(located.start, format_args!("{expected} expected, found {:?}", char::from(tag)))
 }
 
 /// A frame and where it starts in the body.

@@ -202,7 +202,7 @@ impl ResponseReader {
             other => {
                 return Err(Error::malformed(
                     0,
-                    format_args!("a frame with the unknown tag {}", frame::name(other)),
+                    format_args!("a frame with the unknown tag {:?}", char::from(other)),
                 ));
             }
         }))
