@@ -1,7 +1,5 @@
 //! JavaScript's global `fetch`: Workers, browsers, Node, Deno, Bun.
 
-use std::fmt;
-
 use bytes::Bytes;
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -65,7 +63,7 @@ pub(super) fn send<'a>(
     call: impl FnOnce(&str, &Object) -> Result<Promise, JsValue> + 'a,
 ) -> BoxFuture<'a, Result<Response, Failure>> {
     Box::pin(Local::new(async move {
-        let before = |error| Failure::new(Sent::No, Thrown::new(&error));
+        let before = |error| Failure::new(Sent::No, thrown(&error));
         let controller = AbortController::new().map_err(before)?;
         let abort = AbortOnDrop(Some(controller.clone()));
         let headers = Object::new();
@@ -79,16 +77,20 @@ pub(super) fn send<'a>(
         set(&options, "signal", &get(&controller, "signal"));
         set(&options, "redirect", &"manual".into());
 
-        let lost = |error| Failure::new(Sent::Perhaps, Thrown::new(&error));
+        let lost = |error| Failure::new(Sent::Perhaps, thrown(&error));
         let promise = call(request.url(), &options).map_err(before)?;
         let response = JsFuture::from(promise).await.map_err(lost)?;
         let received: Headers = get(&response, "headers").unchecked_into();
-        let headers =
-            RESPONSE_HEADERS.into_iter().filter_map(|name| Some((name, received.get(name).ok()??))).collect();
+        let mut headers = Vec::new();
+        for name in RESPONSE_HEADERS {
+            if let Ok(Some(value)) = received.get(name) {
+                headers.push((name, value));
+            }
+        }
         // An answer without a body has null there.
         let body = get(&response, "body");
-        let reader =
-            body.is_object().then(|| body.unchecked_into::<ReadableStream>().get_reader().unchecked_into());
+        let reader = (!body.is_null_or_undefined())
+            .then(|| body.unchecked_into::<ReadableStream>().get_reader().unchecked_into());
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -119,11 +121,13 @@ struct Arriving {
 impl Body for Local<Arriving> {
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {
         Box::pin(Local::new(async move {
-            let lost = |error| Failure::new(Sent::Perhaps, Thrown::new(&error));
+            let lost = |error| Failure::new(Sent::Perhaps, thrown(&error));
             if let Some(reader) = &self.reader {
                 let step = JsFuture::from(reader.read()).await.map_err(lost)?;
-                if let Ok(chunk) = get(&step, "value").dyn_into::<Uint8Array>() {
-                    return Ok(Some(Bytes::from_owner(chunk.to_vec())));
+                let chunk = get(&step, "value");
+                // At the end it is undefined.
+                if !chunk.is_null_or_undefined() {
+                    return Ok(Some(Bytes::from_owner(chunk.unchecked_into::<Uint8Array>().to_vec())));
                 }
             }
             self.abort.disarm();
@@ -149,27 +153,11 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// What JavaScript threw, as text.
-#[derive(Debug)]
-struct Thrown(String);
-
-impl Thrown {
-    fn new(value: &JsValue) -> Thrown {
-        let text = match value.dyn_ref::<js_sys::Error>() {
-            Some(error) => String::from(error.message()),
-            None => value.as_string().unwrap_or_else(|| "fetch failed".to_owned()),
-        };
-        Thrown(text)
-    }
+/// What JavaScript threw, as text: the message of an error, or a string.
+fn thrown(value: &JsValue) -> String {
+    let message = get(value, "message").as_string();
+    message.or_else(|| value.as_string()).unwrap_or_else(|| "fetch failed".to_owned())
 }
-
-impl fmt::Display for Thrown {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Thrown {}
 
 /// `Date.now`, `setTimeout` and `Math.random`.
 pub(super) struct SystemClock;
