@@ -52,14 +52,23 @@ impl Config {
     pub fn new(origin: &str, database: &str, credentials: Credentials) -> Result<Config, Error> {
         let (scheme, rest) = scheme(origin)?;
         let authority = rest.strip_suffix("/").unwrap_or(rest);
+        Config::of_parts(scheme, authority, database.to_owned(), credentials)
+    }
+
+    fn of_parts(
+        scheme: &str,
+        authority: &str,
+        database: String,
+        credentials: Credentials,
+    ) -> Result<Config, Error> {
         host_and_port(authority)?;
         // The dots would be steps in the URL's path.
-        if matches!(database, "" | "." | "..") {
+        if matches!(database.as_str(), "" | "." | "..") {
             return Err(Error::usage("the name of the database is empty or only dots"));
         }
         Ok(Config {
             origin: format!("{scheme}://{authority}"),
-            database: database.to_owned(),
+            database,
             credentials,
             timeout: Some(Duration::from_secs(30)),
             policy: Policy::default(),
@@ -166,18 +175,17 @@ impl FromStr for Config {
             ));
         }
         let (authority, path) = ascii::split(rest, b'/').unwrap_or((rest, ""));
-        let missing = |what: &str, advice: &str| {
-            Error::usage(format!("the URL {what}: write {scheme}://role:password@host/database{advice}"))
-        };
         let Some((credentials, host)) = ascii::split_last(authority, b'@') else {
-            return Err(missing("names no role", ", with / in a password as %2F"));
+            return Err(Error::usage(
+                "the URL names no role: write https://role:password@host/database, with / in a password as %2F",
+            ));
         };
         let Some((role, password)) = ascii::split(credentials, b':') else {
-            return Err(missing("gives no password", ""));
+            return Err(Error::usage("the URL gives no password: write https://role:password@host/database"));
         };
         let database = path.strip_suffix("/").unwrap_or(path);
         if database.is_empty() {
-            return Err(missing("names no database", ""));
+            return Err(Error::usage("the URL names no database: write https://role:password@host/database"));
         }
         if database.bytes().any(|byte| byte == b'/') {
             return Err(Error::usage(
@@ -192,7 +200,7 @@ impl FromStr for Config {
             })
         };
         let credentials = Credentials::password(decode(role, "role")?, decode(password, "password")?)?;
-        Config::new(&format!("{scheme}://{host}"), &decode(database, "database")?, credentials)
+        Config::of_parts(scheme, host, decode(database, "database")?, credentials)
     }
 }
 
@@ -320,9 +328,7 @@ fn percent_encode(out: &mut String, text: &str) {
         } else {
             out.push('%');
             for digit in [byte >> 4, byte & 15] {
-                out.push(
-                    char::from_digit(u32::from(digit), 16).map_or('0', |digit| digit.to_ascii_uppercase()),
-                );
+                out.push(char::from(if digit < 10 { b'0' + digit } else { b'A' - 10 + digit }));
             }
         }
     }

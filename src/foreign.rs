@@ -50,7 +50,7 @@ impl RustType {
         let element = name.strip_prefix("alloc::vec::Vec<");
         element.is_some_and(|element| {
             let element = element.as_bytes();
-            !element.iter().any(|&byte| byte == b'[') && !element.windows(4).any(|part| part == b"Vec<")
+            element.iter().all(|&byte| byte != b'[') && !element.windows(4).any(|part| part == b"Vec<")
         }) && self.is_custom()
     }
 }

@@ -141,41 +141,40 @@ impl Encoded {
 
     /// Turns the array in its binary form that was written last into an array literal. A NULL writes nothing.
     fn array_to_literal(&mut self) -> Option<()> {
-        let binary = self.arena.get(self.start..).unwrap_or_default().to_vec();
-        self.arena.truncate(self.start);
+        let binary = self.arena.get(self.start..)?;
         if binary.is_empty() {
             return Some(());
         }
         let dimensions = i32::from_be_bytes(*binary.first_chunk()?);
         // Per dimension the header has a length and a lower bound of 4 bytes each.
         let mut rest = binary.get(12 + 8 * usize::try_from(dimensions).ok()?..)?;
-        self.arena.extend_from_slice(b"{");
+        let mut literal = Vec::with_capacity(binary.len());
+        literal.push(b'{');
         let mut first = true;
         while let Some((len, after)) = rest.split_first_chunk() {
             if !std::mem::take(&mut first) {
-                self.arena.extend_from_slice(b",");
+                literal.push(b',');
             }
             rest = after;
             match usize::try_from(i32::from_be_bytes(*len)) {
-                Err(_) => self.arena.extend_from_slice(b"NULL"),
+                Err(_) => literal.extend_from_slice(b"NULL"),
                 Ok(len) => {
                     let (element, after) = rest.split_at_checked(len)?;
                     rest = after;
-                    self.arena.extend_from_slice(b"\"");
-                    for part in element.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
-                        match part.split_last() {
-                            Some((&special @ (b'"' | b'\\'), before)) => {
-                                self.arena.extend_from_slice(before);
-                                self.arena.extend_from_slice(&[b'\\', special]);
-                            }
-                            _ => self.arena.extend_from_slice(part),
+                    literal.push(b'"');
+                    for &byte in element {
+                        if matches!(byte, b'"' | b'\\') {
+                            literal.push(b'\\');
                         }
+                        literal.push(byte);
                     }
-                    self.arena.extend_from_slice(b"\"");
+                    literal.push(b'"');
                 }
             }
         }
-        self.arena.extend_from_slice(b"}");
+        literal.push(b'}');
+        self.arena.truncate(self.start);
+        self.arena.extend_from_slice(&literal);
         Some(())
     }
 

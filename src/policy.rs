@@ -85,7 +85,7 @@ impl Policy {
             _ => 0,
         };
         let doublings = attempt.number.saturating_sub(1).min(31);
-        let ceiling = u64::from(self.base_ms).saturating_mul(1 << doublings).min(u64::from(self.cap_ms));
+        let ceiling = (u64::from(self.base_ms) << doublings).min(u64::from(self.cap_ms));
         // The product is under 2^64, and what is left of it after the shift is at most the ceiling.
         let jitter = u32::try_from((u64::from(random) * (ceiling + 1)) >> 32).unwrap_or(u32::MAX);
         let wait_ms = retry_after_ms.saturating_add(jitter);
