@@ -78,7 +78,7 @@ pub(crate) enum Shape {
     Stream,
     /// One group of that many statements.
     Batch(usize),
-    /// The same within BEGIN and COMMIT, which are statements for PostgreSQL and nothing for the caller.
+    /// The same within BEGIN and COMMIT, whose results come along.
     Transaction(usize),
     /// A script; its results are not looked at.
     Script,
@@ -126,8 +126,8 @@ impl Answer {
             return Err(Error::new(
                 Kind::Protocol,
                 format!(
-                    "the answer is over the limit of {limit} bytes, so it was not read to its end; the statements may \
-                     have taken effect. Ask for fewer rows, or set Config::response_limit_bytes"
+                    "the answer is over the limit of {limit} bytes, so it was not read to its end: ask for fewer rows, \
+                     or set Config::response_limit_bytes"
                 ),
             ));
         }
@@ -190,10 +190,6 @@ impl Answer {
                     "the endpoint answered {found} statements where {expected} were sent; is it an onetrip endpoint?"
                 ),
             ));
-        }
-        if let Shape::Transaction(_) = self.expected.shape {
-            self.results.pop();
-            self.results.drain(..1);
         }
         Ok(())
     }

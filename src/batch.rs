@@ -136,7 +136,12 @@ impl Batch {
         };
         frontend::sync(&mut frames);
         let expected = Expected { shape, effect };
-        client.run(Pipeline { frames: Bytes::from_owner(frames), expected }).await
+        let mut results = client.run(Pipeline { frames: Bytes::from_owner(frames), expected }).await?;
+        if let Shape::Transaction(_) = shape {
+            results.pop();
+            results.drain(..1);
+        }
+        Ok(results)
     }
 }
 

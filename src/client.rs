@@ -11,7 +11,7 @@ use postgres_types::{BorrowToSql, ToSql, Type};
 use crate::answer::{Expected, Shape};
 use crate::catalogue::Known;
 use crate::effect::Effect;
-use crate::exchange::{Endpoint, Pipeline, Settings};
+use crate::exchange::{Endpoint, Pipeline, Settings, milliseconds};
 use crate::metrics::Metrics;
 use crate::policy::Repeat;
 use crate::transport::Transport;
@@ -74,7 +74,8 @@ impl Client {
     /// A client by a transport of your own.
     pub fn with_transport(config: Config, transport: impl Transport) -> Client {
         let types = Arc::default();
-        let settings = Settings { timeout: config.timeout, repeat: Repeat::Forbidden, types };
+        let settings =
+            Settings { timeout_ms: config.timeout.map(milliseconds), repeat: Repeat::Forbidden, types };
         Client { endpoint: Arc::new(Endpoint::new(config, transport)), settings }
     }
 
@@ -87,7 +88,7 @@ impl Client {
     /// # Ok::<(), onetrip::Error>(())
     /// ```
     pub fn timeout(&self, timeout: Duration) -> Client {
-        self.with(Settings { timeout: Some(timeout), ..self.settings.clone() })
+        self.with(Settings { timeout_ms: Some(milliseconds(timeout)), ..self.settings.clone() })
     }
 
     /// The same client for statements that may run twice, because they only read or because their effect is the same
@@ -180,7 +181,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
-        Ok(self.one(self.query_pipeline(sql, parameters)).await?.into_rows())
+        Ok(only(self.run(self.query_pipeline(sql, parameters)?).await?).into_rows())
     }
 
     /// Runs a statement and gives its rows as tuples or structs: see [`FromRow`](trait@crate::FromRow).
@@ -207,7 +208,7 @@ impl Client {
     /// # Errors
     /// As [`query`](Client::query), and [`Kind::RowCount`] for none or several; the statement has then run.
     pub async fn query_one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
-        exactly_one(self.one(self.query_pipeline(sql, parameters)).await?.into_rows())
+        exactly_one(only(self.run(self.query_pipeline(sql, parameters)?).await?).into_rows())
     }
 
     /// Runs a statement that gives at most one row.
@@ -229,7 +230,7 @@ impl Client {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, Error> {
-        at_most_one(self.one(self.query_pipeline(sql, parameters)).await?.into_rows())
+        at_most_one(only(self.run(self.query_pipeline(sql, parameters)?).await?).into_rows())
     }
 
     /// Runs a statement and gives its rows as they arrive, a result of any size through a little memory.
@@ -291,7 +292,7 @@ impl Client {
     ) -> Result<Vec<Row>, Error> {
         let mut frames = Vec::new();
         parameter::typed_statement(&mut frames, sql, parameters)?;
-        Ok(self.one(Ok(pipeline(frames, sql, Shape::Statement))).await?.into_rows())
+        Ok(only(self.run(pipeline(frames, sql, Shape::Statement)).await?).into_rows())
     }
 
     /// Runs a statement and gives the number of rows that it inserted, updated, deleted or selected; 0 for other commands.
@@ -306,7 +307,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn execute(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
-        Ok(self.one(self.query_pipeline(sql, parameters)).await?.row_count())
+        Ok(only(self.run(self.query_pipeline(sql, parameters)?).await?).row_count())
     }
 
     /// Runs a script: any number of statements without parameters, divided by semicolons. Their rows are dropped.
@@ -370,14 +371,12 @@ impl Client {
         &self.settings.types
     }
 
-    pub(crate) async fn run(&self, pipeline: Pipeline) -> Result<Vec<StatementResult>, Error> {
-        self.endpoint.run(&self.settings, pipeline).await
-    }
-
-    // What a call sends is made before its future waits for anything, so that the future is one layer and small.
-    async fn one(&self, pipeline: Result<Pipeline, Error>) -> Result<StatementResult, Error> {
-        let mut results = self.endpoint.run(&self.settings, pipeline?).await?;
-        Ok(results.pop().expect("the answer was checked to have one result"))
+    // Hands the future on: one that waits for it would be another layer of code.
+    pub(crate) fn run(
+        &self,
+        pipeline: Pipeline,
+    ) -> impl Future<Output = Result<Vec<StatementResult>, Error>> {
+        self.endpoint.run(&self.settings, pipeline)
     }
 
     /// One statement, its parameters encoded.
@@ -395,6 +394,11 @@ impl Client {
     fn query_pipeline(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Pipeline, Error> {
         self.statement(sql, parameters.iter().map(|value| *value as &dyn ToSql), Shape::Statement)
     }
+}
+
+/// The result of a statement that was sent alone.
+fn only(mut results: Vec<StatementResult>) -> StatementResult {
+    results.pop().expect("the answer was checked to have one result")
 }
 
 /// One statement, encoded and not yet ended by a Sync.

@@ -1,5 +1,6 @@
 //! The one error of the client: what happened, what it means for the statements, and what to do.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -83,7 +84,7 @@ pub struct Error(Box<Inner>);
 #[derive(Clone)]
 struct Inner {
     kind: Kind,
-    message: String,
+    message: Cow<'static, str>,
     outcome: Outcome,
     retry: policy::Outcome,
     statement: Option<usize>,
@@ -93,7 +94,7 @@ struct Inner {
     sqlstate: Option<String>,
     request_id: Option<String>,
     database: Option<DbError>,
-    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<Box<dyn std::error::Error + Send + Sync>>>,
 }
 
 impl Error {
@@ -160,7 +161,11 @@ impl Error {
         }
     }
 
-    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Error {
+    pub(crate) fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Error {
+        Error::with_message(kind, message.into())
+    }
+
+    fn with_message(kind: Kind, message: Cow<'static, str>) -> Error {
         let (outcome, retry) = match kind {
             Kind::Usage => (Outcome::NotExecuted, policy::Outcome::Failed),
             Kind::Refused => {
@@ -176,7 +181,7 @@ impl Error {
         };
         Error(Box::new(Inner {
             kind,
-            message: message.into(),
+            message,
             outcome,
             retry,
             statement: None,
@@ -190,7 +195,7 @@ impl Error {
         }))
     }
 
-    pub(crate) fn usage(message: impl Into<String>) -> Error {
+    pub(crate) fn usage(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(Kind::Usage, message)
     }
 
@@ -200,10 +205,7 @@ impl Error {
             onetrip_wire::Kind::Truncated => "truncated",
             _ => "corrupt",
         };
-        let message = format!(
-            "the answer of the endpoint is {what} at {error}; what the request did is unknown, so look before you send it \
-             again"
-        );
+        let message = format!("the answer of the endpoint is {what} at {error}");
         let mut whole = Error::new(Kind::Protocol, message);
         if error.kind() == onetrip_wire::Kind::Truncated {
             // A connection that breaks and one that is cut at a frame's end are the same event.
@@ -214,7 +216,7 @@ impl Error {
 
     /// PostgreSQL's error; `statement` is the index of the statement that failed.
     pub(crate) fn database(error: DbError, statement: Option<usize>) -> Error {
-        let mut whole = Error::new(Kind::Sql, String::new());
+        let mut whole = Error::new(Kind::Sql, "");
         if matches!(error.severity(), "FATAL" | "PANIC") {
             // The server went away; whether it had committed before, it does not say.
             whole.0.outcome = Outcome::Unknown;
@@ -254,19 +256,27 @@ impl Error {
         self
     }
 
-    pub(crate) fn request_id_is(mut self, request_id: Option<String>) -> Error {
-        self.0.request_id = self.0.request_id.or(request_id);
+    /// Names the request, where it has no name yet.
+    pub(crate) fn request_id_is(mut self, request_id: Option<&str>) -> Error {
+        if self.0.request_id.is_none() {
+            self.0.request_id = request_id.map(str::to_owned);
+        }
         self
     }
 
     pub(crate) fn about_database(mut self, database: &str) -> Error {
-        self.0.message = format!("{} (it was asked for \"{database}\")", self.0.message);
+        self.0.message = format!("{} (it was asked for \"{database}\")", self.0.message).into();
         self
     }
 
     pub(crate) fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        self.0.source = Some(Arc::from(source.into()));
+        self.0.source = Some(Arc::new(source.into()));
         self
+    }
+
+    /// Whether its own words leave open what the request did. PostgreSQL's words are left alone.
+    fn says_nothing_of_its_outcome(&self) -> bool {
+        self.outcome() == Outcome::Unknown && !matches!(self.kind(), Kind::Sql | Kind::TransactionLeftOpen)
     }
 
     pub(crate) fn retry(&self) -> policy::Outcome {
@@ -285,6 +295,9 @@ impl fmt::Display for Error {
                 }
             }
             None => formatter.write_str(&inner.message)?,
+        }
+        if self.says_nothing_of_its_outcome() {
+            formatter.write_str("; what the request did is unknown, so look before you send it again")?;
         }
         if let Some(statement) = inner.statement {
             write!(formatter, ", in statement {statement} of the request")?;
@@ -312,7 +325,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0.database {
             Some(error) => Some(error),
-            None => self.0.source.as_deref().map(|source| source as _),
+            None => self.0.source.as_ref().map(|source| &***source as _),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::answer::{Answer, Expected, Shape};
 use crate::catalogue::Known;
 use crate::metrics::{Call, Counters};
 use crate::policy::{Attempt, Decision, Repeat};
-use crate::transport::{Body, Clock, Failure, Head, Request, Response, Sent, Transport};
+use crate::transport::{Clock, Failure, Head, Request, Response, Sent, Transport};
 use crate::{Column, Config, Error, Kind, Outcome, Row, StatementResult, problem};
 
 /// The most of a refusal's body that is read, in bytes.
@@ -28,7 +28,7 @@ pub(crate) struct Pipeline {
 /// What differs from client to client of one endpoint.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) timeout_ms: Option<u64>,
     pub(crate) repeat: Repeat,
     /// The types that are known beside the built-in ones.
     pub(crate) types: Arc<Vec<Known>>,
@@ -39,7 +39,7 @@ pub(crate) struct Endpoint {
     transport: Box<dyn Transport>,
     config: Config,
     head: Arc<Head>,
-    counters: Arc<Counters>,
+    counters: Counters,
 }
 
 impl Endpoint {
@@ -50,7 +50,7 @@ impl Endpoint {
             ("accept", FRAMES.to_owned()),
         ];
         let head = Arc::new(Head { url: config.pipeline_url(), headers });
-        Endpoint { transport: Box::new(transport), config, head, counters: Arc::default() }
+        Endpoint { transport: Box::new(transport), config, head, counters: Counters::default() }
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -95,8 +95,8 @@ impl Endpoint {
         }
     }
 
-    fn begin(&self, pipeline: &Pipeline) -> Call {
-        Call::begin(self.counters.clone(), &self.config, pipeline, self.now_ms())
+    fn begin(self: &Arc<Self>, pipeline: &Pipeline) -> Call {
+        Call::begin(self.clone(), pipeline, self.now_ms())
     }
 
     fn now_ms(&self) -> u64 {
@@ -112,7 +112,7 @@ impl Endpoint {
     ) -> Result<Box<Arriving>, Error> {
         let clock = self.transport.clock();
         let start_ms = clock.now_ms();
-        let deadline_ms = settings.timeout.map(milliseconds);
+        let deadline_ms = settings.timeout_ms;
         let mut number = 0;
         let mut open = false;
         loop {
@@ -152,28 +152,35 @@ impl Endpoint {
         let request = Request { head: self.head.clone(), body: pipeline.frames.clone() };
         call.sent(request.body.len());
         let sent = self.transport.send(request).await;
-        let mut response = sent.map_err(|failure| no_answer(config, failure))?;
+        let response = sent.map_err(|failure| no_answer(config, failure))?;
         call.answered(response.header("server-timing").unwrap_or_default());
-        let request_id = response.header("onetrip-request-id").map(str::to_owned);
-        if response.status != 200 {
-            return Err(refused(config, &mut response).await.request_id_is(request_id));
-        }
-        let content_type = response.header("content-type").unwrap_or_default();
-        if !problem::media_type(content_type).eq_ignore_ascii_case(FRAMES) {
-            return Err(problem::foreign(200, content_type).request_id_is(request_id));
-        }
         let mut arriving = Box::new(Arriving {
             endpoint: self.clone(),
             answer: Answer::new(pipeline.expected, config.response_limit_bytes, settings.types.clone()),
-            body: response.body,
-            timeout_ms: settings.timeout.map(milliseconds),
-            request_id,
+            response,
+            timeout_ms: settings.timeout_ms,
             received_bytes: 0,
             call: None,
         });
+        let is_refused = arriving.response.status != 200;
+        if !is_refused {
+            arriving.check_type()?;
+        }
+        let mut refusal = Vec::new();
         let is_stream = matches!(pipeline.expected.shape, Shape::Stream);
         loop {
-            let more = arriving.read().await;
+            let chunk = arriving.response.body.chunk().await;
+            if is_refused {
+                if let Ok(Some(chunk)) = chunk {
+                    refusal.extend_from_slice(&chunk);
+                    if refusal.len() < PROBLEM_LIMIT_BYTES {
+                        continue;
+                    }
+                }
+                // What has arrived says enough, or the status has to.
+                return Err(arriving.refused(&refusal));
+            }
+            let more = arriving.take(chunk);
             call.received(std::mem::take(&mut arriving.received_bytes));
             let is_over = !more?;
             if is_stream && let Some(error) = arriving.answer.failure() {
@@ -194,9 +201,8 @@ impl Endpoint {
 pub(crate) struct Arriving {
     endpoint: Arc<Endpoint>,
     answer: Answer,
-    body: Box<dyn Body>,
+    response: Response,
     timeout_ms: Option<u64>,
-    request_id: Option<String>,
     // Received and not counted yet.
     received_bytes: usize,
     call: Option<Call>,
@@ -219,7 +225,8 @@ impl Arriving {
         loop {
             let (endpoint, timeout_ms) = (self.endpoint.clone(), self.timeout_ms);
             let clock = endpoint.transport.clock();
-            let read = within(self.read(), clock, timeout_ms).await;
+            let read =
+                within(self.response.body.chunk(), clock, timeout_ms).await.map(|chunk| self.take(chunk));
             let rows = self.answer.take_rows();
             if let Some(call) = &mut self.call {
                 call.received(std::mem::take(&mut self.received_bytes));
@@ -241,11 +248,29 @@ impl Arriving {
         }
     }
 
+    /// Refuses what is not in the format that was asked for.
+    fn check_type(&self) -> Result<(), Error> {
+        let content_type = self.response.header("content-type").unwrap_or_default();
+        if problem::media_type(content_type).eq_ignore_ascii_case(FRAMES) {
+            return Ok(());
+        }
+        Err(self.named(problem::foreign(200, content_type)))
+    }
+
+    /// The endpoint's refusal, whose body this is.
+    fn refused(&self, body: &[u8]) -> Error {
+        let error = problem::refusal(&self.response, body);
+        self.named(match error.refusal() {
+            Some("unknown_database") => error.about_database(self.endpoint.config.database()),
+            _ => error,
+        })
+    }
+
     /// What the command gives at the end of a stream.
     fn end(&mut self) -> Result<u64, Error> {
         let count =
             self.finish().map(|()| self.answer.take_results().pop().map_or(0, |result| result.row_count()));
-        if let Some(call) = self.call.take() {
+        if let Some(mut call) = self.call.take() {
             call.end(self.endpoint.now_ms(), count.as_ref().map(drop));
         }
         count
@@ -258,19 +283,19 @@ impl Arriving {
 
     fn fail(&mut self, error: Error) -> Error {
         let error = self.named(error);
-        if let Some(call) = self.call.take() {
+        if let Some(mut call) = self.call.take() {
             call.end(self.endpoint.now_ms(), Err(&error));
         }
         error
     }
 
     fn named(&self, error: Error) -> Error {
-        error.request_id_is(self.request_id.clone())
+        error.request_id_is(self.response.header("onetrip-request-id"))
     }
 
     /// Takes in the next chunk: whether there was one. What PostgreSQL has said stands whatever becomes of the rest.
-    async fn read(&mut self) -> Result<bool, Error> {
-        let error = match self.body.chunk().await {
+    fn take(&mut self, chunk: Result<Option<Bytes>, Failure>) -> Result<bool, Error> {
+        let error = match chunk {
             Ok(None) => return Ok(false),
             Ok(Some(chunk)) => {
                 self.received_bytes += chunk.len();
@@ -286,24 +311,8 @@ impl Arriving {
     }
 }
 
-fn milliseconds(timeout: Duration) -> u64 {
-    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
-}
-
-async fn refused(config: &Config, response: &mut Response) -> Error {
-    let mut body = Vec::new();
-    while body.len() < PROBLEM_LIMIT_BYTES {
-        match response.body.chunk().await {
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            // What has arrived says enough, or the status has to.
-            Ok(None) | Err(_) => break,
-        }
-    }
-    let error = problem::refusal(response, &body);
-    match error.refusal() {
-        Some("unknown_database") => error.about_database(config.database()),
-        _ => error,
-    }
+pub(crate) fn milliseconds(timeout: Duration) -> u64 {
+    timeout.as_secs().min(u64::MAX / 2_000) * 1_000 + u64::from(timeout.subsec_millis())
 }
 
 fn no_answer(config: &Config, failure: Failure) -> Error {
@@ -317,8 +326,8 @@ fn no_answer(config: &Config, failure: Failure) -> Error {
         Sent::Perhaps => Error::new(
             Kind::Lost,
             format!(
-                "no answer from the endpoint {origin}: {reason}. Either it cannot be reached or the connection broke, \
-                 so whether the statements ran is unknown; if the URL is right, look before you send them again"
+                "no answer from the endpoint {origin}: {reason}. Either the connection broke, or it cannot be reached: \
+                 is the URL right?"
             ),
         ),
     };
@@ -327,18 +336,13 @@ fn no_answer(config: &Config, failure: Failure) -> Error {
 
 fn broken_off(failure: Failure) -> Error {
     let reason = chain(failure.source.as_ref());
-    let message = format!(
-        "the connection broke in the middle of the answer: {reason}. What the request did is unknown, so look before \
-         you send it again"
-    );
+    let message = format!("the connection broke in the middle of the answer: {reason}");
     Error::new(Kind::Lost, message).source(failure.source)
 }
 
 fn timed_out(deadline_ms: Option<u64>) -> Error {
     let timeout_ms = deadline_ms.unwrap_or_default();
-    let message = format!(
-        "no complete answer within {timeout_ms} ms; the request was aborted, and whether the statements ran is unknown"
-    );
+    let message = format!("no complete answer within {timeout_ms} ms, so the request was aborted");
     Error::new(Kind::Timeout, message)
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use onetrip_wire::frame::HEADER_LEN;
 
 use crate::answer::Shape;
-use crate::exchange::Pipeline;
+use crate::exchange::{Endpoint, Pipeline};
 use crate::{Config, Error, Kind};
 
 /// The counters of a client and its clones, since it was made.
@@ -380,21 +380,17 @@ impl Watch {
 
 /// A call that is being counted. Dropping it counts it as cancelled.
 pub(crate) struct Call {
-    counters: Arc<Counters>,
+    endpoint: Arc<Endpoint>,
     span: Option<Box<dyn Span>>,
     start_ms: u64,
     ended: Ended,
 }
 
 impl Call {
-    pub(crate) fn begin(
-        counters: Arc<Counters>,
-        config: &Config,
-        pipeline: &Pipeline,
-        start_ms: u64,
-    ) -> Call {
+    pub(crate) fn begin(endpoint: Arc<Endpoint>, pipeline: &Pipeline, start_ms: u64) -> Call {
+        let config = endpoint.config();
         let span = config.observer.as_ref().and_then(|watch| (watch.begin)(watch, config, pipeline));
-        Call { counters, span, start_ms, ended: Ended { cancelled: true, ..Ended::default() } }
+        Call { endpoint, span, start_ms, ended: Ended { cancelled: true, ..Ended::default() } }
     }
 
     pub(crate) fn sent(&mut self, bytes: usize) {
@@ -414,7 +410,7 @@ impl Call {
         self.ended.rows += rows as u64;
     }
 
-    pub(crate) fn end(mut self, now_ms: u64, outcome: Result<(), &Error>) {
+    pub(crate) fn end(&mut self, now_ms: u64, outcome: Result<(), &Error>) {
         self.ended.cancelled = false;
         self.ended.duration_ms = now_ms.saturating_sub(self.start_ms);
         if let Err(error) = outcome {
@@ -426,7 +422,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.counters.count(&self.ended);
+        self.endpoint.counters().count(&self.ended);
         if let Some(span) = self.span.take() {
             span.end(&self.ended);
         }

@@ -41,7 +41,7 @@ pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
         .outcome_is(outcome)
         .retry_is(retry)
         .refusal_is(status, Some(code), problem.sqlstate)
-        .request_id_is(problem.request_id)
+        .request_id_is(problem.request_id.as_deref())
 }
 
 /// An answer that no onetrip endpoint gives.
