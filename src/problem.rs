@@ -35,6 +35,8 @@ pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
     let (kind, outcome, retry) = match code.as_str() {
         "connection_lost" => (Kind::Lost, Outcome::Unknown, policy::Outcome::Lost),
         "internal" => (Kind::Refused, Outcome::Unknown, policy::Outcome::Lost),
+        // It was cancelled while PostgreSQL worked on it, and would be again.
+        "deadline_exceeded" => (Kind::Refused, Outcome::Unknown, policy::Outcome::Failed),
         _ => (Kind::Refused, Outcome::NotExecuted, policy::Outcome::Refused { retryable, retry_after_ms }),
     };
     Error::new(kind, message)
@@ -268,6 +270,16 @@ mod tests {
             br#"{"code":"connection_lost","retryable":false}"#,
         );
         assert_eq!((lost.kind(), lost.outcome(), lost.is_retryable()), (Kind::Lost, Outcome::Unknown, false));
+    }
+
+    #[test]
+    fn what_may_have_taken_effect_says_so() {
+        for code in ["connection_lost", "deadline_exceeded", "internal"] {
+            let body = format!(r#"{{"code":"{code}","retryable":false,"detail":"it failed"}}"#);
+            let error = refusal(500, "application/problem+json", None, body.as_bytes());
+            assert_eq!((error.outcome(), error.is_retryable()), (Outcome::Unknown, false), "{code}");
+            assert!(error.to_string().contains("look before you send it again"), "{error}");
+        }
     }
 
     #[test]
