@@ -134,11 +134,12 @@ impl Config {
         &self.credentials.role
     }
 
-    /// The host, and the port where one is named.
+    /// The host, and the port: the one that is named, or that of the scheme.
     pub(crate) fn host(&self) -> (&str, Option<u16>) {
         let authority = ascii::split_last(&self.origin, b'/').map_or("", |(_, authority)| authority);
         let (host, port) = divided(authority);
-        (host, port.and_then(port_number))
+        let of_scheme = if self.origin.starts_with("https:") { 443 } else { 80 };
+        (host, port.map_or(Some(of_scheme), port_number))
     }
 
     /// The URL that pipelines are posted to. It holds no credentials.
@@ -381,6 +382,9 @@ mod tests {
             assert_eq!(config.origin(), origin, "{url}");
             assert_eq!(config.database(), database, "{url}");
             assert_eq!(config.pipeline_url(), format!("{origin}{pipeline}"), "{url}");
+            let port = origin.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            let of_scheme = if origin.starts_with("https") { 443 } else { 80 };
+            assert_eq!(config.host().1, Some(port.unwrap_or(of_scheme)), "{url}");
             let expected = base64::prelude::BASE64_STANDARD.encode(basic);
             assert_eq!(config.authorization(), format!("Basic {expected}"), "{url}");
         }

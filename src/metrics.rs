@@ -192,31 +192,41 @@ pub struct Started<'a> {
     pub database: &'a str,
     /// The endpoint's host.
     pub server_address: &'a str,
-    /// The endpoint's port, where the URL names one.
+    /// The endpoint's port: that of the URL, or that of its scheme.
     pub server_port: Option<u16>,
-    /// The command, as `SELECT`; `BATCH` for several statements; empty where it is none of the usual ones.
+    /// The command of one statement, as `SELECT`, empty where it is none of the usual ones; `BATCH` for several statements.
     pub operation: &'static str,
     /// How many statements it sends.
     pub statements: usize,
 }
 
 impl<'a> Started<'a> {
-    /// The name of the span: the operation and the database.
+    /// The name of the span, as the conventions make it: the summary of one statement, else the operation and the database.
     pub fn span_name(&self) -> String {
-        format!("{} {}", self.operation, self.database).trim_start().to_owned()
+        match self.operation {
+            "" => self.database.to_owned(),
+            BATCH => format!("{BATCH} {}", self.database),
+            summary => summary.to_owned(),
+        }
     }
 
-    /// The attributes by their names in OpenTelemetry's semantic conventions.
+    /// The attributes by their names in OpenTelemetry's semantic conventions for PostgreSQL, stable since 1.33. A command that
+    /// is read from SQL is a `db.query.summary` there; `db.query.text` is left out, and so is the schema in `db.namespace`,
+    /// for no session lasts.
     pub fn attributes(&self) -> impl Iterator<Item = (&'static str, Value<'a>)> {
         let port = self.server_port.map(|port| ("server.port", Value::Integer(port.into())));
-        let operation = Some(self.operation).filter(|operation| !operation.is_empty());
+        let operation = match self.operation {
+            "" => None,
+            BATCH => Some(("db.operation.name", Value::Text(BATCH))),
+            summary => Some(("db.query.summary", Value::Text(summary))),
+        };
         let batch = Some(self.statements).filter(|&statements| statements > 1);
         [
             Some(("db.system.name", Value::Text("postgresql"))),
             Some(("db.namespace", Value::Text(self.database))),
             Some(("server.address", Value::Text(self.server_address))),
             port,
-            operation.map(|operation| ("db.operation.name", Value::Text(operation))),
+            operation,
             batch.map(|size| {
                 ("db.operation.batch.size", Value::Integer(i64::try_from(size).unwrap_or(i64::MAX)))
             }),
@@ -336,12 +346,16 @@ impl Counters {
     }
 }
 
+/// What a call of several statements does.
+const BATCH: &str = "BATCH";
+
 /// The command that a call begins with, one of the usual ones: telemetry wants few values.
 fn operation(pipeline: &Pipeline) -> &'static str {
     const USUAL: [&str; 9] =
         ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "MERGE", "VALUES", "CALL", "CREATE"];
-    if let Shape::Batch(_) | Shape::Transaction(_) = pipeline.expected.shape {
-        return "BATCH";
+    match pipeline.expected.shape {
+        Shape::Batch(1) | Shape::Statement | Shape::Stream | Shape::Script => {}
+        Shape::Batch(_) | Shape::Transaction(_) => return BATCH,
     }
     // A Query's text stands behind its header, a Parse's behind the statement's name, which is empty.
     let text = pipeline.frames.get(HEADER_LEN..).unwrap_or_default();
@@ -463,7 +477,8 @@ mod tests {
             let mut statement = Vec::new();
             crate::parameter::statement(&mut statement, sql, [], &[]).unwrap();
             assert_eq!(operation(&pipeline(statement.clone(), Shape::Statement)), expected, "{sql}");
-            assert_eq!(operation(&pipeline(statement, Shape::Batch(1))), "BATCH", "{sql}");
+            assert_eq!(operation(&pipeline(statement.clone(), Shape::Batch(1))), expected, "{sql}");
+            assert_eq!(operation(&pipeline(statement, Shape::Batch(2))), BATCH, "{sql}");
             let mut script = Vec::new();
             frontend::query(&mut script, sql).unwrap();
             assert_eq!(operation(&pipeline(script, Shape::Script)), expected, "{sql}");
