@@ -37,6 +37,45 @@ where
     assert!(none.is_none(), "NULL as {type_name}");
 }
 
+/// The features that are forwarded to `postgres-types`, each by the types that it brings.
+#[tokio::test]
+async fn values_of_other_crates_go_and_come() {
+    let (_stack, client) = client().await;
+    let c = &client;
+
+    check(c, "varbit", &[(bit_vec::BitVec::from_iter([true, false, true]), "B'101'")]).await;
+    check(c, "bit(9)", &[(bit_vec::BitVec::from_iter([true; 9]), "B'111111111'")]).await;
+    check(c, "cidr", &[("10.1.0.0/16".parse::<cidr::IpCidr>().unwrap(), "'10.1.0.0/16'")]).await;
+    check(c, "inet", &[("2001:db8::1/64".parse::<cidr::IpInet>().unwrap(), "'2001:db8::1/64'")]).await;
+    let address = eui48::MacAddress::new([8, 0, 0x2b, 1, 2, 3]);
+    check(c, "macaddr", &[(address, "'08:00:2b:01:02:03'")]).await;
+
+    let corners = [(0.5, -1.0), (3.0, 4.25)];
+    check(c, "point", &[(geo_types::Point::new(0.5, -1.0), "'(0.5,-1)'")]).await;
+    check(c, "box", &[(geo_types::Rect::new(corners[0], corners[1]), "'(3,4.25),(0.5,-1)'")]).await;
+    check(c, "path", &[(geo_types::LineString::from(corners.to_vec()), "'[(0.5,-1),(3,4.25)]'")]).await;
+
+    use jiff::civil;
+    let (day, hour) = (civil::date(2024, 2, 29), civil::time(12, 34, 56, 789_012_000));
+    check(c, "date", &[(day, "'2024-02-29'")]).await;
+    check(c, "time", &[(hour, "'12:34:56.789012'")]).await;
+    check(c, "timestamp", &[(civil::DateTime::from_parts(day, hour), "'2024-02-29 12:34:56.789012'")]).await;
+    let moment: jiff::Timestamp = "2024-02-29T12:34:56.789012Z".parse().unwrap();
+    check(c, "timestamptz", &[(moment, "'2024-02-29 12:34:56.789012Z'")]).await;
+
+    for name in ["text", "varchar", "name"] {
+        check(c, name, &[(smol_str::SmolStr::new("Grüße"), "'Grüße'")]).await;
+    }
+
+    let day = time::Date::from_calendar_date(2024, time::Month::February, 29).unwrap();
+    let hour = time::Time::from_hms_micro(12, 34, 56, 789_012).unwrap();
+    let moment = time::PrimitiveDateTime::new(day, hour);
+    check(c, "date", &[(day, "'2024-02-29'")]).await;
+    check(c, "time", &[(hour, "'12:34:56.789012'")]).await;
+    check(c, "timestamp", &[(moment, "'2024-02-29 12:34:56.789012'")]).await;
+    check(c, "timestamptz", &[(moment.assume_utc(), "'2024-02-29 12:34:56.789012Z'")]).await;
+}
+
 async fn client() -> (Stack, Client) {
     let stack = Stack::start("").await;
     let client = Client::connect(&stack.gateway.url()).unwrap();
