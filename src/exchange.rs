@@ -71,7 +71,7 @@ impl Endpoint {
         let arrived = self.attempts(settings, &pipeline, &mut call).await;
         let results = arrived.map(|mut arrived| arrived.answer.take_results());
         call.rows(results.iter().flatten().map(|result| result.rows().len()).sum());
-        call.end(self.now_ms(), results.as_ref().map(drop));
+        call.end(self.now_ms(), results.as_ref().err());
         results
     }
 
@@ -89,7 +89,7 @@ impl Endpoint {
                 Ok(arriving)
             }
             Err(error) => {
-                call.end(self.now_ms(), Err(&error));
+                call.end(self.now_ms(), Some(&error));
                 Err(error)
             }
         }
@@ -271,7 +271,7 @@ impl Arriving {
         let count =
             self.finish().map(|()| self.answer.take_results().pop().map_or(0, |result| result.row_count()));
         if let Some(mut call) = self.call.take() {
-            call.end(self.endpoint.now_ms(), count.as_ref().map(drop));
+            call.end(self.endpoint.now_ms(), count.as_ref().err());
         }
         count
     }
@@ -284,7 +284,7 @@ impl Arriving {
     fn fail(&mut self, error: Error) -> Error {
         let error = self.named(error);
         if let Some(mut call) = self.call.take() {
-            call.end(self.endpoint.now_ms(), Err(&error));
+            call.end(self.endpoint.now_ms(), Some(&error));
         }
         error
     }

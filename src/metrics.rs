@@ -424,10 +424,10 @@ impl Call {
         self.ended.rows += rows as u64;
     }
 
-    pub(crate) fn end(&mut self, now_ms: u64, outcome: Result<(), &Error>) {
+    pub(crate) fn end(&mut self, now_ms: u64, error: Option<&Error>) {
         self.ended.cancelled = false;
         self.ended.duration_ms = now_ms.saturating_sub(self.start_ms);
-        if let Err(error) = outcome {
+        if let Some(error) = error {
             self.ended.error = Some(error.kind());
             self.ended.sqlstate = error.code().map(str::to_owned);
         }

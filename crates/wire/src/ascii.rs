@@ -12,7 +12,8 @@ pub fn split_last(text: &str, mark: u8) -> Option<(&str, &str)> {
 }
 
 fn around(text: &str, place: usize) -> Option<(&str, &str)> {
-    Some((text.get(..place)?, text.get(place + 1..)?))
+    let (before, behind) = text.split_at_checked(place)?;
+    Some((before, behind.get(1..)?))
 }
 
 /// A whole number of digits alone.
