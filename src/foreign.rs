@@ -6,7 +6,7 @@
 use postgres_types::{FromSql, Kind, Type};
 
 use crate::column::check_array;
-use crate::parameter::{EXTENSIONS, candidates};
+use crate::parameter::{EXTENSIONS, candidates, extension};
 
 const NO_TEXT: &str = "its binary form is not text; let the client know the type with Client::look_up_types, or cast the \
                        column to text in the SQL";
@@ -57,12 +57,12 @@ impl RustType {
 
 /// The type as which `rust` reads this value.
 pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Result<Type, &'static str> {
-    let named = |name: &str, kind| Type::new(name.to_owned(), oid, kind, String::new());
+    let array_of = |element| Type::new(String::new(), oid, Kind::Array(element), String::new());
     // For NULL no type is looked at.
     let Some(value) = value else { return Ok(Type::UNKNOWN) };
     let takes_unknown = rust.accepts(&Type::UNKNOWN);
     for name in EXTENSIONS.into_iter().filter(|_| !takes_unknown) {
-        let type_ = named(name, Kind::Simple);
+        let type_ = extension(name);
         if rust.accepts(&type_) {
             return if name != "hstore" || is_hstore(value) { Ok(type_) } else { Err("it is no hstore") };
         }
@@ -71,19 +71,20 @@ pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Resul
     let opaque = |oid| Type::new(String::new(), oid, Kind::Composite(Vec::new()), String::new());
     if let Some(element) = array_element(value) {
         let known = Type::from_oid(element).unwrap_or(Type::UNKNOWN);
-        let array = named("", Kind::Array(known));
+        let array = array_of(known);
         if rust.accepts(&array) {
             return Ok(array);
         }
         if rust.is_vec_of_custom() {
-            return Ok(named("", Kind::Array(opaque(element))));
+            return Ok(array_of(opaque(element)));
         }
     }
     let is_text = is_text(value);
     if is_text && takes_unknown {
         return Ok(Type::UNKNOWN);
     }
-    // As an array of enums this would be asked for its elements, which there are none of, and panic.
+    // As an array of enums this would be asked for its elements, which there are none of, and panic; as does a newtype around
+    // an array of one, which nothing tells from an enum.
     if is_text && rust.may_be_enum && !rust.name().bytes().any(|byte| byte == b'[') && rust.is_custom() {
         return Ok(opaque(oid));
     }

@@ -64,7 +64,8 @@
 //! Results come in PostgreSQL's binary format and are read by `FromSql`: one value by [`Row::get`], a row by [`FromRow`](trait@crate::FromRow) or
 //! by serde. An enum or a type of an extension has another OID in each database, so its [`Column::type_`] is `unknown`; where
 //! its binary form is text (enums, citext) it reads as `&str`, `String` and as a derived enum, in one round trip, and so
-//! does an array of it. A composite reads once the client has [looked its type up](Client::look_up_types). `numeric` reads
+//! does an array of it. (Not a newtype around an array of them: from outside it looks as an enum does, and `postgres-types`
+//! panics where it is not given an array. Look its type up.) A composite reads once the client has [looked its type up](Client::look_up_types). `numeric` reads
 //! as [`Numeric`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "client"), no_std)]

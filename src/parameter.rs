@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use bytes::BytesMut;
 use candidates::Way;
-pub(crate) use candidates::{EXTENSIONS, candidates};
+pub(crate) use candidates::{EXTENSIONS, candidates, extension};
 use onetrip_wire::frontend::{self, Parameter, Statement};
-use postgres_types::{Format, IsNull, Kind, Oid, ToSql, Type, WrongType};
+use postgres_types::{Format, IsNull, Oid, ToSql, Type, WrongType};
 
 use crate::Error;
 use crate::catalogue::Known;
@@ -90,7 +90,7 @@ impl Encoded {
             }
         }
         for name in EXTENSIONS {
-            let type_ = Type::new(name.to_owned(), 0, Kind::Simple, String::new());
+            let type_ = extension(name);
             if self.offer(value, &type_, 0)? {
                 return Ok(true);
             }
@@ -209,6 +209,8 @@ fn format(format: Format) -> frontend::Format {
     reason = "in tests a panic is the point; clippy.toml covers only test functions"
 )]
 mod tests {
+    use postgres_types::Kind;
+
     use super::*;
 
     fn encode(value: Value<'_>) -> (u32, frontend::Format, Option<Vec<u8>>) {

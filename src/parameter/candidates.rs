@@ -1,7 +1,7 @@
 //! The types that a Rust value can be, in the order in which they are tried. The first that the value accepts is its type;
 //! so a value that accepts several is declared as the first of them.
 
-use postgres_types::{Oid, Type};
+use postgres_types::{Kind, Oid, Type};
 
 /// The types that a Rust value can be. Text comes first, for it is what most parameters are.
 pub(crate) fn candidates() -> impl Iterator<Item = (Oid, Type)> {
@@ -113,6 +113,11 @@ const CANDIDATES: [u16; 71] = [
 /// infers the type from the place.
 pub(crate) const EXTENSIONS: [&str; 6] =
     ["hstore", "vector", "halfvec", "sparsevec", "geometry", "geography"];
+
+/// The type of this name, which has another OID in each database.
+pub(crate) fn extension(name: &str) -> Type {
+    Type::new(name.to_owned(), 0, Kind::Simple, String::new())
+}
 
 #[cfg(test)]
 mod tests {
