@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use onetrip_wire::backend::{DataRow, RowValues};
-use postgres_types::{FromSql, Type};
+use postgres_types::FromSql;
 
 use crate::foreign::RustType;
 use crate::{Column, Error, Kind};
@@ -103,32 +103,26 @@ impl Row {
     /// The value of the column at `at`.
     #[inline]
     pub(crate) fn read<'a, T: FromSql<'a>>(&self, at: usize, value: Option<&'a [u8]>) -> Result<T, Error> {
-        let mut other = None;
-        let type_ = match self.columns.get(at) {
-            Some(column) if column.is_binary() && T::accepts(column.type_()) => column.type_(),
-            _ => self.type_for(at, value, &RustType::of::<T>(), &mut other)?,
+        let Some(column) = self.columns.get(at) else { return Err(self.no_column(&at.to_string())) };
+        let other;
+        let type_ = if column.is_binary() && T::accepts(column.type_()) {
+            column.type_()
+        } else {
+            let rust = RustType::of::<T>();
+            match column.type_for(value, &rust) {
+                Ok(None) => column.type_(),
+                Ok(Some(type_)) => {
+                    other = type_;
+                    &other
+                }
+                Err(why) => return Err(self.failed(at, &rust, why)),
+            }
         };
         let read = match value {
             Some(value) => T::from_sql(type_, value),
             None => T::from_sql_null(type_),
         };
         read.map_err(|error| self.failed_by(at, &RustType::of::<T>(), value.is_none(), error))
-    }
-
-    /// The type as which `rust` reads a value where that is not plain: the column's, or `other`.
-    fn type_for<'a>(
-        &'a self,
-        at: usize,
-        value: Option<&[u8]>,
-        rust: &RustType,
-        other: &'a mut Option<Type>,
-    ) -> Result<&'a Type, Error> {
-        let Some(column) = self.columns.get(at) else { return Err(self.no_column(&at.to_string())) };
-        match column.type_for(value, rust) {
-            Ok(None) => Ok(column.type_()),
-            Ok(Some(type_)) => Ok(other.insert(type_)),
-            Err(why) => Err(self.failed(at, rust, why)),
-        }
     }
 
     #[cold]
