@@ -263,7 +263,8 @@ impl TransactionStatus {
 /// `Display` shows severity, message and SQLSTATE: no detail, which may quote values.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ErrorResponse {
-    fields: Vec<(u8, String)>,
+    // As PostgreSQL sent them: each a code, its text and a zero byte; at the end a zero byte alone.
+    fields: Vec<u8>,
 }
 
 macro_rules! text_fields {
@@ -279,25 +280,26 @@ impl ErrorResponse {
     /// When the body is not one.
     pub fn parse(body: &[u8]) -> Result<ErrorResponse, Error> {
         let mut reader = Reader::new(body);
-        let mut fields = Vec::new();
-        loop {
-            match reader.u8("a field code")? {
-                0 => break,
-                code => fields.push((code, reader.string("an error field")?.to_owned())),
-            }
+        while reader.u8("a field code")? != 0 {
+            reader.string("an error field")?;
         }
         reader.end("ErrorResponse")?;
-        Ok(ErrorResponse { fields })
+        Ok(ErrorResponse { fields: body.to_vec() })
     }
 
     /// A field by its code (PostgreSQL manual, "Error and Notice Message Fields").
     pub fn field(&self, code: u8) -> Option<&str> {
-        self.fields.iter().find(|(found, _)| *found == code).map(|(_, text)| text.as_str())
+        self.fields().find(|(found, _)| *found == code).map(|(_, text)| text)
     }
 
     /// All fields with their codes, as PostgreSQL sent them.
     pub fn fields(&self) -> impl Iterator<Item = (u8, &str)> {
-        self.fields.iter().map(|(code, text)| (*code, text.as_str()))
+        let mut reader = Reader::new(&self.fields);
+        // They were read before: the first code that is none ends them.
+        core::iter::from_fn(move || match reader.u8("").ok()? {
+            0 => None,
+            code => Some((code, reader.string("").ok()?)),
+        })
     }
 
     /// `ERROR`, `FATAL`, `PANIC`, or of a notice `WARNING`, `NOTICE`, …; never translated.
