@@ -63,8 +63,8 @@ async function firstQuery(dist) {
   await sql`select * from users where id > ${1} and name <> ${"nobody"}`;
 }
 
-/** In characters. Below that there is as much to read for the form as for the function. */
-const SHORT = 150;
+/** Whether a method takes less to compile than to be assigned. */
+const isShort = (node) => ts.isMethodDeclaration(node) && node.end - node.getStart() < 150;
 
 /** What users hold keeps its methods as they are: nothing of it is to be seen that was not. */
 const HELD_BY_USERS = ["LazyQuery", "SqlFragment", "TypedValue"];
@@ -81,7 +81,7 @@ function rewritten(text, ranges) {
   for (const { startOffset, endOffset } of ranges) {
     // For V8 a method begins at its name; of functions that end together each is in the one before.
     const node = functions.findLast((one) => one.end === endOffset && one.getStart() <= startOffset);
-    if (node !== undefined && node.end - node.getStart() >= SHORT) edits.push(...editsOf(node));
+    if (node !== undefined && !isShort(node)) edits.push(...editsOf(node));
   }
   let written = "";
   let at = 0;
