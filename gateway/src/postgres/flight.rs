@@ -42,7 +42,8 @@ impl Sent {
 
 impl Written {
     /// Writes `pipeline` for `connection`, without a reset; `frames` are its own, behind those that the endpoint puts
-    /// first. With `fresh` every statement is parsed anew.
+    /// first. With `fresh` every statement is parsed anew. Statements that have to go are closed in front of all of it: a Close
+    /// does not fail, and nothing keeps it from being executed there, whatever becomes of the request and of its session.
     pub(super) fn new(
         connection: &mut Connection,
         pipeline: &Pipeline,
@@ -52,7 +53,10 @@ impl Written {
     ) -> Written {
         let mut written = Written::default();
         if connection.statements.takes(&[]) && !pipeline.script {
+            let start = out.len();
+            connection.statements.begin_flight();
             written.rewrite(connection, frames, fresh, out);
+            out.splice(start..start, close(connection));
         } else {
             out.extend_from_slice(frames);
         }
@@ -144,6 +148,15 @@ impl Written {
         out.extend_from_slice(frames.get(key.start - 1 - HEADER_LEN..key.end).unwrap_or_default());
         None
     }
+}
+
+/// The frames that close what the cache has evicted.
+fn close(connection: &mut Connection) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for number in connection.statements.take_closing() {
+        named(b'C', b"S", number, connection, None, &mut frames);
+    }
+    frames
 }
 
 /// The keys of the statements of a request.

@@ -283,7 +283,11 @@ impl Progress {
             }
             _ => {}
         }
-        self.begun |= !matches!(tag, tag::ERROR | tag::NOTICE | tag::PARAMETER_STATUS | tag::NOTIFICATION);
+        // What is closed in front of a request is none of it.
+        self.begun |= !matches!(
+            tag,
+            tag::ERROR | tag::NOTICE | tag::PARAMETER_STATUS | tag::NOTIFICATION | tag::CLOSE_COMPLETE
+        );
         Ok(step)
     }
 
@@ -358,10 +362,11 @@ fn is_undone(command_tag: &[u8]) -> bool {
     )
 }
 
-/// Whether a frame is not the client's: it belongs to a statement of the endpoint's own, or to no request.
+/// Whether a frame is not the client's: it belongs to a statement of the endpoint's own, to what it closes, or to no
+/// request.
 fn is_hidden(tag: u8, own_statement: bool) -> bool {
     match tag {
-        tag::PARAMETER_STATUS | tag::NOTIFICATION | tag::BACKEND_KEY => true,
+        tag::PARAMETER_STATUS | tag::NOTIFICATION | tag::BACKEND_KEY | tag::CLOSE_COMPLETE => true,
         tag::ERROR | tag::READY => false,
         _ => own_statement,
     }

@@ -117,7 +117,6 @@ pub(super) fn append(connection: &mut Connection, before: Before, out: &mut Vec<
         out.extend_from_slice(DISCARD_ALL);
         return Reset::Full;
     }
-    let closing = connection.statements.take_closing();
     if before == Before::PreparedAndMore {
         // At the start, where nothing can keep it from being executed.
         write(out, b'C', |out| {
@@ -126,13 +125,6 @@ pub(super) fn append(connection: &mut Connection, before: Before, out: &mut Vec<
         });
     }
     let prefix = connection.statements.prefix();
-    for number in closing {
-        write(out, b'C', |out| {
-            out.push(b'S');
-            connection.statements.write_name(number, out);
-            out.push(0);
-        });
-    }
     for (letter, sql) in (b'a'..).zip(PARTS) {
         let name = |out: &mut Vec<u8>| {
             out.extend_from_slice(prefix.as_bytes());

@@ -15,10 +15,12 @@ const KEY_LIMIT_BYTES: usize = 16 << 10;
 pub(crate) struct Statements {
     limit: usize,
     entries: HashMap<Box<[u8]>, Entry>,
-    /// Prepared, and not wanted any longer: to be closed with the next flight.
+    /// Prepared, and not wanted any longer: to be closed at the start of the next flight.
     closing: Vec<u32>,
     prefix: String,
     clock: u64,
+    /// What the clock said before the flight that is being written.
+    flight: u64,
     next: u32,
 }
 
@@ -51,6 +53,7 @@ impl Statements {
             closing: Vec::new(),
             prefix: format!("onetrip_{random:016x}_"),
             clock: 0,
+            flight: 0,
             next: 0,
         }
     }
@@ -58,6 +61,11 @@ impl Statements {
     /// Whether a statement may be kept.
     pub(super) fn takes(&self, key: &[u8]) -> bool {
         self.limit > 0 && key.len() <= KEY_LIMIT_BYTES
+    }
+
+    /// Begins with the writing of a flight: what is [found](Self::find) from here on is not evicted for its sake.
+    pub(super) fn begin_flight(&mut self) {
+        self.flight = self.clock;
     }
 
     /// The number of a statement that is prepared.
@@ -83,15 +91,18 @@ impl Statements {
         habits.is_plain |= plain;
     }
 
-    /// A number for a statement that is about to be prepared, and room for it beside so many others of the same request:
-    /// the one used longest ago has to go. `None` where those others fill the cache.
+    /// A number for a statement that is about to be prepared, and room for it beside so many others of the same flight:
+    /// the one used longest ago has to go. `None` where the flight itself fills the cache, with those others and with what
+    /// it uses, which must not be closed in front of it.
     pub(super) fn reserve(&mut self, beside: usize) -> Option<u32> {
         let room = self.limit.checked_sub(beside + 1)?;
         // A walk through all entries, which is nothing beside the parsing that follows.
-        while self.entries.len() > room
-            && let Some(key) =
-                self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone())
-        {
+        while self.entries.len() > room {
+            let (key, entry) = self.entries.iter().min_by_key(|(_, entry)| entry.used)?;
+            if entry.used > self.flight {
+                return None;
+            }
+            let key = key.clone();
             self.evict(&key);
         }
         self.next = self.next.wrapping_add(1);
@@ -107,7 +118,7 @@ impl Statements {
         }
     }
 
-    /// Forgets a statement; it is closed with the next flight.
+    /// Forgets a statement; it is closed in front of what the next flight prepares.
     pub(super) fn evict(&mut self, key: &[u8]) {
         if let Some(entry) = self.entries.remove(key) {
             self.closing.push(entry.number);
@@ -168,6 +179,7 @@ mod tests {
         let a = statements.find(b"a").unwrap();
         let b = statements.find(b"b").unwrap();
         assert_eq!(statements.find(b"a"), Some(a));
+        statements.begin_flight();
         let c = statements.reserve(0).unwrap();
         statements.insert(b"c", c);
         assert_eq!(statements.find(b"b"), None);
@@ -175,6 +187,23 @@ mod tests {
         assert_eq!(statements.take_closing(), [b]);
         assert!(statements.take_closing().is_empty());
         assert_eq!(statements.entries.len(), 2);
+    }
+
+    #[test]
+    fn what_a_flight_uses_makes_no_room_for_the_rest_of_it() {
+        let mut statements = Statements::new(2);
+        for key in [b"a", b"b"] {
+            statements.begin_flight();
+            let number = statements.reserve(0).unwrap();
+            statements.insert(key, number);
+        }
+        statements.begin_flight();
+        statements.find(b"a").unwrap();
+        assert!(statements.reserve(0).is_some(), "b was not used");
+        assert_eq!(statements.reserve(1), None, "only a is left, and used");
+        assert_eq!(statements.take_closing().len(), 1);
+        statements.begin_flight();
+        assert!(statements.reserve(1).is_some(), "not in this flight");
     }
 
     #[test]
