@@ -5,153 +5,15 @@
     reason = "in tests a panic is the point; clippy.toml covers only test functions"
 )]
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onetrip_tests::{Gateway, Stack, http, http::Response};
+use onetrip_tests::{BEHIND_A_GUARD, Gateway, OneConnection};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-
-/// An endpoint with one connection, whose requests wait while a lock of the test's is held.
-struct OneConnection {
-    stack: Arc<Stack>,
-    outside: tokio_postgres::Client,
-}
-
-/// What makes the connection busy. It is not known, so it takes nobody along.
-const BUSY: &str = "select pg_advisory_xact_lock_shared(1)";
 
 /// Waits in the middle of a flight while the test holds the lock, and not otherwise.
 const GATE: &str = "select pg_advisory_xact_lock_shared($1::int8)::text as gate";
-
-const METRICS: &str = "[metrics]\nlisten = 'same'\ntoken = 'metrics-of-the-test'";
-
-/// A guard between a reset and the next request, which is prepared.
-const BEHIND_A_GUARD: &str = "SDBDES";
-
-impl OneConnection {
-    async fn start(settings: &str) -> OneConnection {
-        // On a busy machine everything takes long now and then.
-        let short = if settings.contains("short_request") { "" } else { "short_request = '1s'" };
-        let settings = format!("pool_size = 1\npool_timeout = '2m'\n{short}\n{settings}\n{METRICS}");
-        let stack = Arc::new(Stack::start(&settings).await);
-        let outside = stack.database.connect().await;
-        OneConnection { stack, outside }
-    }
-
-    /// Executes requests until what they are like is known.
-    async fn know(&self, requests: &[Value]) {
-        for request in requests.iter().chain(requests).chain(requests) {
-            let answer = self.stack.pipeline(request).await;
-            assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-        }
-    }
-
-    fn ask(&self, request: Value) -> JoinHandle<Response> {
-        self.ask_with(request, &[])
-    }
-
-    fn ask_with(
-        &self,
-        request: Value,
-        headers: &'static [(&'static str, &'static str)],
-    ) -> JoinHandle<Response> {
-        let stack = self.stack.clone();
-        tokio::spawn(async move {
-            let authorization = Gateway::basic(&stack.database.name, &stack.database.password);
-            let mut all =
-                vec![("authorization", authorization.as_str()), ("content-type", "application/json")];
-            all.extend_from_slice(headers);
-            let path = format!("/v1/{}/pipeline", stack.database.name);
-            http::send(stack.gateway.address(), "POST", &path, &all, request.to_string().into())
-                .await
-                .unwrap()
-        })
-    }
-
-    async fn metric(&self, name: &str) -> u64 {
-        metric(&self.stack, name).await
-    }
-
-    async fn eventually(&self, what: &str, mut holds: impl AsyncFnMut(&OneConnection) -> bool) {
-        for _ in 0..1000 {
-            if holds(self).await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("never: {what}");
-    }
-
-    async fn lock(&self, key: i64) {
-        self.outside.execute("select pg_advisory_lock($1)", &[&key]).await.unwrap();
-    }
-
-    async fn unlock(&self, key: i64) {
-        self.outside.execute("select pg_advisory_unlock($1)", &[&key]).await.unwrap();
-    }
-
-    /// How many sessions of the database wait for an advisory lock.
-    async fn blocked(&self) -> i64 {
-        let sql = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = \
-                   (select oid from pg_database where datname = current_database())";
-        self.outside.query_one(sql, &[]).await.unwrap().get(0)
-    }
-
-    /// Sends requests while the only connection is busy, one after the other, and lets them go.
-    async fn send_all(
-        &self,
-        requests: Vec<(Value, &'static [(&'static str, &'static str)])>,
-    ) -> Vec<JoinHandle<Response>> {
-        self.lock(1).await;
-        let busy = self.ask(json!({ "sql": BUSY }));
-        self.eventually("the connection is busy", async |it| it.blocked().await == 1).await;
-        let mut asked = Vec::new();
-        for (request, headers) in requests {
-            asked.push(self.ask_with(request, headers));
-            let waiting = asked.len() as u64;
-            let all_wait = async |it: &OneConnection| it.metric("onetrip_requests_waiting").await == waiting;
-            self.eventually("they wait", all_wait).await;
-        }
-        self.stack.proxy.forget();
-        self.unlock(1).await;
-        assert_eq!(busy.await.unwrap().status, 200);
-        asked
-    }
-
-    /// The same, with their answers.
-    async fn answers(&self, requests: Vec<Value>) -> Vec<Value> {
-        let requests = requests.into_iter().map(|request| (request, &[][..])).collect();
-        let mut answers = Vec::new();
-        for asked in self.send_all(requests).await {
-            let answer = asked.await.unwrap();
-            assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-            answers.push(answer.json());
-        }
-        answers
-    }
-
-    /// How many requests went in each flight that held some.
-    fn flights(&self) -> Vec<usize> {
-        let connections = self.stack.proxy.connections();
-        let flights = connections.iter().flat_map(|connection| &connection.flights);
-        let prepared = |tags: &str| tags.starts_with("BDES") || tags.starts_with("PBDES");
-        flights
-            .filter(|flight| prepared(&flight.frontend))
-            .map(|flight| 1 + flight.frontend.matches(BEHIND_A_GUARD).count())
-            .collect()
-    }
-}
-
-async fn metric(stack: &Stack, name: &str) -> u64 {
-    let headers = [("authorization", "Bearer metrics-of-the-test")];
-    let answer = http::send(stack.gateway.address(), "GET", "/metrics", &headers, Vec::new()).await;
-    let text = String::from_utf8(answer.unwrap().body).unwrap();
-    let line = text.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
-    line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next().unwrap().parse().unwrap()
-}
 
 fn tagged(tag: i64) -> Value {
     json!({"sql": "select $1::int8 as tag", "params": [tag]})
@@ -384,9 +246,7 @@ async fn those_that_a_server_had_not_begun_with_when_it_ended_the_session_are_se
     let asked = one.send_all(vec![(gate(4), &[]), (tagged(2), &[]), (tagged(3), &[])]).await;
     one.eventually("the first one waits", async |it| it.blocked().await == 1).await;
     assert_eq!(one.flights(), [3]);
-    let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and \
-               pid <> pg_backend_pid()";
-    one.outside.batch_execute(end).await.unwrap();
+    one.end_sessions().await;
     let [first, second, third] = asked.try_into().unwrap();
     let first = first.await.unwrap();
     assert_eq!((first.status, &first.json()["code"]), (502, &json!("connection_lost")));
@@ -417,8 +277,7 @@ async fn a_client_that_does_not_read_a_large_answer_does_not_hold_up_those_behin
     one.know(&[rows(1), tagged(0)]).await;
     for (count, limit) in [(2_000, Duration::from_secs(3)), (100_000, Duration::from_secs(20))] {
         one.lock(1).await;
-        let busy = one.ask(json!({ "sql": BUSY }));
-        one.eventually("the connection is busy", async |it| it.blocked().await == 1).await;
+        let busy = one.make_busy().await;
         let mut slow = TcpStream::connect(one.stack.gateway.address()).await.unwrap();
         let body = rows(count).to_string();
         let database = &one.stack.database;
@@ -442,12 +301,7 @@ async fn a_client_that_does_not_read_a_large_answer_does_not_hold_up_those_behin
         assert_eq!(one.flights()[0], 2);
         drop(slow);
         // What had a large answer once does not share a flight any longer, so another connection is made to forget.
-        one.outside.batch_execute(
-            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and \
-             pid <> pg_backend_pid()",
-        )
-        .await
-        .unwrap();
+        one.end_sessions().await;
         one.know(&[rows(1), tagged(0)]).await;
     }
 }
