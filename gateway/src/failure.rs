@@ -115,6 +115,12 @@ impl From<Broken> for Failure {
                 "PostgreSQL closed the connection before it answered; whether the request took effect is unknown",
             )
             .sqlstate(sqlstate),
+            // With an answer that has not begun there is no other way to be hit too late.
+            Broken::Hit => Failure::new(
+                Code::ConnectionLost,
+                "the request is committed, but its wait for synchronous replication was ended by the cancellation of \
+                 another request, so it may be lost together with PostgreSQL's primary server",
+            ),
             Broken::Protocol(error) => {
                 Failure::new(Code::Internal, "the endpoint cannot read PostgreSQL's answer; its log says why")
                     .cause(error.to_string())

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use onetrip_tests::{BEHIND_A_GUARD, Gateway, OneConnection};
+use onetrip_tests::{BEHIND_A_GUARD, Faults, Gateway, OneConnection};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -317,4 +317,35 @@ async fn a_row_over_a_limit_is_the_error_of_its_request_alone() {
     check_tag(&answers[2], 3);
     assert_eq!(one.flights(), [3]);
     assert_eq!(one.stack.proxy.connections().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_that_hits_another_one_is_not_its_error_even_when_a_part_of_its_answer_is_given_out() {
+    let one = OneConnection::start("").await;
+    let sql = "select repeat('x', 10000) as row from generate_series(1, $1::int8) union all select pg_sleep($2)::text";
+    let rows = |count: i64, seconds: i64| json!({"sql": sql, "params": [count, seconds]});
+    // One that is small enough to be kept is sent again; of the other one a part is the client's already.
+    for (count, complete) in [(10, true), (2_000, false)] {
+        one.know(&[gate(2), rows(1, 0), tagged(0)]).await;
+        one.lock(2).await;
+        let asked = one.send_all(vec![(gate(2), &[]), (rows(count, 5), &[]), (tagged(3), &[])]).await;
+        one.eventually("the first one waits", async |it| it.blocked().await == 1).await;
+        let [first, second, third] = asked.try_into().unwrap();
+        let cancelled = one.metric("onetrip_cancelled_total").await;
+        // The cancellation takes so long to get there that it hits the second one.
+        one.stack.proxy.set_faults(Faults { delay: Duration::from_secs(1), ..Faults::default() });
+        first.abort();
+        let sent = async |it: &OneConnection| it.metric("onetrip_cancelled_total").await > cancelled;
+        one.eventually("the first one is cancelled", sent).await;
+        one.unlock(2).await;
+        let second = second.await.unwrap();
+        one.stack.proxy.set_faults(Faults::default());
+        assert_eq!((second.status, second.complete), (200, complete));
+        let text = String::from_utf8_lossy(&second.body);
+        assert!(!text.contains("57014"), "{}", &text[text.len().saturating_sub(300)..]);
+        assert_eq!(second.body.len() > 4 << 20, !complete, "{}", second.body.len());
+        check_tag(&third.await.unwrap().json(), 3);
+        // What had a large answer once does not share a flight any longer, so another connection is made to forget.
+        one.end_sessions().await;
+    }
 }

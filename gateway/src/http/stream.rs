@@ -58,6 +58,7 @@ impl Outlet {
             Ok(Part::More(bytes)) => Ok((bytes, false)),
             Ok(Part::Last(bytes)) => Ok((bytes, true)),
             Err(Broken::Protocol(_)) => Err(UNREADABLE),
+            Err(Broken::Hit) => Err("the cancellation of another request hit it"),
             Err(Broken::Lost { .. } | Broken::Unsent { .. } | Broken::Outdated) => {
                 Err("PostgreSQL closed the connection")
             }

@@ -54,6 +54,9 @@ pub(crate) enum Broken {
     Outdated,
     /// The server went away; what was executed is unknown.
     Lost { sqlstate: Option<String> },
+    /// A cancellation that was meant for another request in the flight has hit this one when it was too late to send it
+    /// again: it was committed and waited for its synchronous replication, or a part of its answer was given out.
+    Hit,
     /// The server sent what is not PostgreSQL's protocol; the text is for the log.
     Protocol(Error),
 }
@@ -289,16 +292,21 @@ impl Exchange {
 
     async fn answered(&mut self) -> Result<Part, Broken> {
         let last = self.take_all();
-        let held_off = self.progress.was_held_off() && !self.delivered;
-        let outdated = self.progress.was_outdated() && !self.delivered;
+        let progress = &self.progress;
+        let broken = if progress.is_unreplicated() || (progress.was_held_off() && self.delivered) {
+            Some(Broken::Hit)
+        } else if progress.was_held_off() {
+            Some(Broken::Unsent { sqlstate: None })
+        } else if progress.was_outdated() && !self.delivered {
+            Some(Broken::Outdated)
+        } else {
+            None
+        };
         self.release().await;
-        if held_off {
-            return Err(Broken::Unsent { sqlstate: None });
+        match broken {
+            Some(broken) => Err(broken),
+            None => Ok(Part::Last(last)),
         }
-        if outdated {
-            return Err(Broken::Outdated);
-        }
-        Ok(Part::Last(last))
     }
 
     /// Gives up the connection of an answer that is not complete.

@@ -59,8 +59,10 @@ pub(super) struct Progress {
     held_off: bool,
     /// Whether a request in front of this one in its flight was cancelled, which may have hit this one.
     endangered: bool,
-    /// Whether it was hit.
+    /// Whether it was hit, so that nothing of it took effect.
     struck: bool,
+    /// Whether it was hit when it had committed and waited for its synchronous replication.
+    unreplicated: bool,
     /// Whether all statements of the group that ended are of a kind that is undone with it, whether it has failed, and
     /// whether an earlier one may have had an effect.
     undone: bool,
@@ -109,6 +111,7 @@ impl Progress {
             held_off: false,
             endangered: false,
             struck: false,
+            unreplicated: false,
             undone: true,
             failed: false,
             effective: false,
@@ -163,6 +166,11 @@ impl Progress {
     /// Whether the request is sure not to have run, and why does not matter.
     pub(super) fn was_held_off(&self) -> bool {
         self.held_off || (self.struck && !self.effective)
+    }
+
+    /// Whether it took effect and does not wait any longer for its synchronous replication, although nobody asked for that.
+    pub(super) fn is_unreplicated(&self) -> bool {
+        self.unreplicated
     }
 
     /// Whether nothing of it took effect because a statement was outdated.
@@ -265,16 +273,25 @@ impl Progress {
                 self.bound = false;
                 self.hidden = self.hidden.saturating_sub(1);
             }
+            tag::NOTICE if self.endangered => {
+                let notice = ErrorResponse::parse(String::from_utf8_lossy(body).as_bytes());
+                self.unreplicated |=
+                    notice.is_ok_and(|notice| notice.routine() == Some(WAIT_FOR_REPLICATION));
+            }
             tag::ERROR => {
                 // Lossy, for the request may have changed client_encoding.
                 let error = ErrorResponse::parse(String::from_utf8_lossy(body).as_bytes())?;
+                if self.endangered && error.code() == CANCELLED && self.undone {
+                    // Another one's.
+                    (self.failed, self.struck) = (true, true);
+                    return Ok(Step::Hidden);
+                }
                 self.metrics.sql_error(error.code());
                 self.refused(error.code());
                 if matches!(error.severity(), "FATAL" | "PANIC") {
                     step = Step::Fatal(error);
                 } else {
                     self.failed = true;
-                    self.struck |= self.endangered && error.code() == CANCELLED && self.undone;
                     // Code that raises the same may have committed before.
                     self.misplaced |=
                         error.code() == ACTIVE_TRANSACTION && error.context().is_none() && self.undone;
@@ -339,6 +356,10 @@ impl Progress {
 
 /// The SQLSTATE of a query that was cancelled.
 const CANCELLED: &str = "57014";
+
+/// What of PostgreSQL warns that a commit that is told to do so does not wait any longer for a standby. The text of the
+/// message may be translated, and its SQLSTATE is that of any warning.
+const WAIT_FOR_REPLICATION: &str = "SyncRepWaitForLSN";
 
 /// The SQLSTATE of a statement that must not stand behind another one in its transaction, such as VACUUM.
 const ACTIVE_TRANSACTION: &str = "25001";

@@ -58,7 +58,9 @@ const PARTS_ROWS: u32 = 1;
 const NAMES: &[u8] = b"\0SELECT 1 FROM pg_catalog.pg_prepared_statement() WHERE from_sql LIMIT 1\0\0\0";
 
 /// Tells which server process serves the connection: a pooler that changes servers cannot give the key of one at the login.
-const IDENTITY: &[u8] = b"\0SELECT pg_catalog.pg_backend_pid()\0\0\0";
+/// A session that hides warnings tells nothing: in a shared flight one of them has to be seen ([`progress`](super::progress)).
+const IDENTITY: &[u8] = b"\0SELECT CASE WHEN pg_catalog.current_setting('client_min_messages') \
+    OPERATOR(pg_catalog.=) 'error' THEN 0 ELSE pg_catalog.pg_backend_pid() END\0\0\0";
 
 /// What stands in a flight between a reset and the request behind it: the description of a statement that is there only if
 /// all of the reset came through. Where it did not, the description fails, and with it the whole group that it begins.
