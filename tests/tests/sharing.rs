@@ -307,16 +307,29 @@ async fn a_client_that_does_not_read_a_large_answer_does_not_hold_up_those_behin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_over_a_limit_is_the_error_of_its_request_alone() {
+async fn a_row_or_a_message_over_a_limit_is_the_error_of_its_request_alone() {
     let one = OneConnection::start("[limits]\nrow_bytes = 10000").await;
-    let wide = |bytes: i64| json!({"sql": "select repeat('x', $1::int4) as row", "params": [bytes]});
-    one.know(&[wide(1), tagged(0)]).await;
-    let answers = one.answers(vec![wide(20_000), tagged(2), tagged(3)]).await;
-    assert_eq!(answers[0]["error"]["code"], "54000", "{}", answers[0]);
-    check_tag(&answers[1], 2);
-    check_tag(&answers[2], 3);
-    assert_eq!(one.flights(), [3]);
-    assert_eq!(one.stack.proxy.connections().len(), 1);
+    let create = "create function shout(how text, bytes int4) returns text language plpgsql as $$ begin \
+        if how = 'notice' then raise notice '%', repeat('x', bytes); end if; \
+        if how = 'error' then raise exception '%', repeat('x', bytes); end if; \
+        return repeat('x', case how when 'row' then bytes else 1 end); end $$";
+    one.outside.batch_execute(create).await.unwrap();
+    let shout = |how: &str, bytes: i64| json!({"sql": "select shout($1, $2)", "params": [how, bytes]});
+    for (how, what) in [("row", "a row"), ("notice", "a notice"), ("error", "an error")] {
+        one.know(&[shout("row", 1), tagged(0)]).await;
+        let answers = one.answers(vec![shout(how, 20_000), tagged(2), shout(how, 20_000), tagged(3)]).await;
+        for answer in [&answers[0], &answers[2]] {
+            assert_eq!(answer["error"]["code"], "54000", "{answer}");
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.starts_with(what) && message.contains("limits.row_bytes"), "{message}");
+        }
+        check_tag(&answers[1], 2);
+        check_tag(&answers[3], 3);
+        assert_eq!(one.flights(), [4], "{how}");
+        // Also of one that has the connection for itself.
+        let alone = one.stack.pipeline(&json!({"sql": format!("select shout('{how}', 20000)")})).await.json();
+        assert_eq!(alone["error"]["code"], "54000", "{alone}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -212,7 +212,7 @@ impl Exchange {
                         return Ok(Part::Last(last));
                     }
                     Scan::TooLarge(message) => {
-                        self.refuse_rows(&message).map_err(|error| self.unreadable(error))?;
+                        self.refuse(&message).map_err(|error| self.unreadable(error))?;
                     }
                     Scan::NeedMore | Scan::Over => {}
                 }
@@ -407,13 +407,13 @@ impl Exchange {
             let rest = connection.incoming.get(scanned..).unwrap_or_default();
             let header = match frame::peek(rest, &self.limits) {
                 Ok(header) => header,
-                Err(error) if error.kind() == Kind::TooLarge && is_row(rest) => {
+                Err(error) => {
+                    let grown = growing(rest).filter(|_| error.kind() == Kind::TooLarge).ok_or(error)?;
                     return Ok(Scan::TooLarge(format!(
-                        "a row is over the endpoint's limit of {} bytes (limits.row_bytes)",
+                        "{grown} is over the endpoint's limit of {} bytes (limits.row_bytes)",
                         self.limits.frame_bytes
                     )));
                 }
-                Err(error) => return Err(error),
             };
             let Some((tag, len)) = header else { return Ok(Scan::NeedMore) };
             if is_row(rest) {
@@ -459,11 +459,11 @@ impl Exchange {
         }
     }
 
-    /// Ends an answer whose rows are over a limit with an error in the place of the row.
-    fn refuse_rows(&mut self, message: &str) -> Result<(), Error> {
+    /// Ends an answer that is over a limit with an error in the place of what is too large.
+    fn refuse(&mut self, message: &str) -> Result<(), Error> {
         self.end = Some(End::TooLarge);
         self.progress.refused(refusal::TOO_LARGE);
-        let frame = refusal::rows(message);
+        let frame = refusal::too_large(message);
         self.with_incoming(|output, incoming| output.pass_bytes(&frame, incoming))
     }
 
@@ -505,7 +505,19 @@ fn over_the_way(connection: &mut super::Connection, taken: Duration, leads: bool
     taken.saturating_sub(connection.fastest)
 }
 
-/// Whether the frame that starts here is a DataRow or CopyData: the only ones that grow with the data.
+/// Whether the frame that starts here is a DataRow or CopyData.
 fn is_row(frame: &[u8]) -> bool {
     matches!(frame.first(), Some(&(tag::DATA_ROW | tag::COPY_DATA)))
+}
+
+/// What the frame that starts here is, if it is of those that grow with what a request does. The others are small, or not
+/// PostgreSQL's.
+fn growing(frame: &[u8]) -> Option<&'static str> {
+    match *frame.first()? {
+        tag::DATA_ROW | tag::COPY_DATA => Some("a row"),
+        tag::NOTICE => Some("a notice"),
+        tag::ERROR => Some("an error message"),
+        tag::ROW_DESCRIPTION => Some("the description of the columns"),
+        _ => None,
+    }
 }

@@ -5,8 +5,8 @@ use onetrip_wire::backend;
 /// The SQLSTATE of an answer that is over a limit.
 pub(super) const TOO_LARGE: &str = "54000";
 
-/// In the place of a row that is over a limit.
-pub(super) fn rows(message: &str) -> Vec<u8> {
+/// In the place of what is over a limit, a row as a rule.
+pub(super) fn too_large(message: &str) -> Vec<u8> {
     error(TOO_LARGE, message, "Ask for less: fewer rows with LIMIT, or less of a value with substring().")
 }
 
