@@ -14,4 +14,4 @@ pub use gateway::Gateway;
 pub use one_connection::{BEHIND_A_GUARD, OneConnection};
 pub use proxy::{CountingProxy, Faults};
 pub use recorder::{CANCEL_REQUEST, Connection, Flight, SSL_REQUEST, STARTUP};
-pub use stack::Stack;
+pub use stack::{METRICS, Stack};

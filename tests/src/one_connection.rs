@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::{Gateway, Stack, http, http::Response};
+use crate::{Gateway, METRICS, Stack, http, http::Response};
 
 /// An endpoint with one connection, whose requests wait while a lock of the test's is held.
 ///
@@ -25,8 +25,6 @@ pub struct OneConnection {
 
 /// What makes the connection busy. It is not known, so it takes nobody along.
 const BUSY: &str = "select pg_advisory_xact_lock_shared(1)";
-
-const METRICS: &str = "[metrics]\nlisten = 'same'\ntoken = 'metrics-of-the-test'";
 
 /// A guard between a reset and the next request, which is prepared.
 pub const BEHIND_A_GUARD: &str = "SDBDES";
@@ -76,7 +74,7 @@ impl OneConnection {
 
     /// A number of the endpoint's own.
     pub async fn metric(&self, name: &str) -> u64 {
-        metric(&self.stack, name).await
+        self.stack.metric(name).await
     }
 
     /// Waits until something holds.
@@ -163,12 +161,4 @@ impl OneConnection {
             .map(|flight| 1 + flight.frontend.matches(BEHIND_A_GUARD).count())
             .collect()
     }
-}
-
-async fn metric(stack: &Stack, name: &str) -> u64 {
-    let headers = [("authorization", "Bearer metrics-of-the-test")];
-    let answer = http::send(stack.gateway.address(), "GET", "/metrics", &headers, Vec::new()).await;
-    let text = String::from_utf8(answer.unwrap().body).unwrap();
-    let line = text.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
-    line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next().unwrap().parse().unwrap()
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{CountingProxy, Database, Gateway, http::Response};
+use crate::{CountingProxy, Database, Gateway, http, http::Response};
+
+/// Settings for [`Stack::start`], at their end, with which [`Stack::metric`] works.
+pub const METRICS: &str = "[metrics]\nlisten = 'same'\ntoken = 'metrics-of-the-test'";
 
 /// A gateway that reaches a new database through a proxy.
 #[derive(Debug)]
@@ -46,6 +49,20 @@ impl Stack {
         let rested = tokio::time::timeout(Duration::from_secs(10), rest).await;
         rested.unwrap_or_else(|_| panic!("PostgreSQL is still busy: {:?}", self.proxy.flights()));
         answer
+    }
+
+    /// A number of the gateway's own, of a configuration with [`METRICS`].
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let headers = [("authorization", "Bearer metrics-of-the-test")];
+        let answer = http::send(self.gateway.address(), "GET", "/metrics", &headers, Vec::new()).await;
+        let text =
+            answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned()).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
+        let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     /// Whether each Sync and each Query on an open connection has had its ReadyForQuery. Counted over the connection, for

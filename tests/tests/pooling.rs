@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use onetrip_embedded_postgres::{Options, Postgres, Shutdown};
-use onetrip_tests::{CountingProxy, Database, Gateway, STARTUP, Stack, http::Response, installation};
+use onetrip_tests::{
+    CountingProxy, Database, Faults, Gateway, METRICS, STARTUP, Stack, http::Response, installation,
+};
 use onetrip_wire::frontend::{self, Format, Statement};
 use onetrip_wire::representation::FRAMES;
 use serde_json::{Value, json};
@@ -266,6 +268,32 @@ async fn a_server_without_room_is_no_error_while_connections_of_the_role_work() 
         let answers = futures((0..20).map(|_| value(&stack, "select 8")).collect()).await;
         assert_eq!(answers, vec![json!(8); 20]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_alone_gets_a_connection_as_soon_as_one_can_be_opened_again() {
+    let stack =
+        std::sync::Arc::new(Stack::start(&format!("pool_size = 2\npool_timeout = '1m'\n{METRICS}")).await);
+    assert_eq!(value(&stack, "select 1").await, 1);
+    let database = stack.database.connect().await;
+    database.batch_execute("select pg_advisory_lock(13)").await.unwrap();
+    let ask = |sql: &'static str| {
+        let stack = stack.clone();
+        tokio::spawn(async move { value(&stack, sql).await })
+    };
+    let busy = ask("select 2 from pg_advisory_xact_lock(13)");
+    eventually(&stack, "the connection is busy", &running(&stack, "xact_lock(13)")).await;
+    stack.proxy.set_faults(Faults { refuse: true, ..Faults::default() });
+    let alone = ask("select 3");
+    while stack.metric("onetrip_logins_failed_total").await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stack.proxy.set_faults(Faults::default());
+    let answer = tokio::time::timeout(Duration::from_secs(10), alone).await;
+    assert_eq!(answer.expect("it waits although there is room").unwrap(), 3);
+    assert!(!busy.is_finished(), "nothing else has woken it");
+    database.batch_execute("select pg_advisory_unlock(13)").await.unwrap();
+    assert_eq!(busy.await.unwrap(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

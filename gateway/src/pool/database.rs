@@ -157,7 +157,7 @@ impl Database {
             let answer = timeout_at(until.instant, proven.wait_for(Option::is_some)).await;
             let answer = match answer {
                 Ok(Ok(answer)) => answer.clone(),
-                // The task that asked is gone with the runtime.
+                // The task that asked has panicked, or is gone with the runtime.
                 Ok(Err(_)) => None,
                 Err(_) if until.is_deadline => {
                     return Err(admission::expired());
@@ -173,7 +173,11 @@ impl Database {
                     timing.queue += begun.elapsed().saturating_sub(connect);
                 }
                 Some(Err(failure)) => return Err(failure),
-                None => return Err(self.no_login_in_time()),
+                None => {
+                    let detail =
+                        "the endpoint gave up asking PostgreSQL about the password; its log may say why";
+                    return Err(Failure::new(Code::Internal, detail));
+                }
             }
         }
     }
@@ -239,12 +243,13 @@ impl Database {
         let guess = self.guess(credentials)?;
         let (sender, receiver) = watch::channel(None);
         logins.insert(tag.clone(), receiver.clone());
-        let (context, pools, proving) = (self.context.clone(), self.pools.clone(), self.proving.clone());
+        let asking = Asking { proving: self.proving.clone(), tag };
+        let (context, pools) = (self.context.clone(), self.pools.clone());
         let credentials = credentials.clone();
         // Not within the request, whose client may go away while others wait for the same answer.
         tokio::spawn(async move {
             let proven = context.ask(&pools, &credentials).await;
-            lock(&proving.logins).remove(&tag);
+            drop(asking);
             let wrong = proven.as_ref().is_err_and(|failure| failure.code == Code::InvalidCredentials);
             if let Some(guess) = guess.filter(|_| !wrong) {
                 guess.right();
@@ -316,6 +321,18 @@ impl Context {
     }
 }
 
+/// A password that PostgreSQL is being asked about. Who brings it after the end of this asks anew, even if it ends in a panic.
+struct Asking {
+    proving: Arc<Proving>,
+    tag: Vec<u8>,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        lock(&self.proving.logins).remove(&self.tag);
+    }
+}
+
 /// A request that waits for a password to be proven. There is an end to them, too.
 struct Waiting<'a>(&'a Proving);
 
@@ -343,16 +360,49 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use base64::Engine;
     use onetrip_embedded_postgres::{Installation, Options, Postgres};
 
     use super::*;
     use crate::config::Config;
 
-    fn credentials(role: &str, password: &str) -> Credentials {
+    pub(in super::super) fn credentials(role: &str, password: &str) -> Credentials {
         let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{role}:{password}"));
         Credentials::from_header(format!("Basic {encoded}").as_bytes()).unwrap()
+    }
+
+    /// A database where nobody listens.
+    pub(in super::super) fn unreachable() -> Database {
+        database("url = 'postgresql://127.0.0.1:1/app?sslmode=disable'")
+    }
+
+    fn database(settings: &str) -> Database {
+        let config = Config::from_toml(&format!("[databases.app]\n{settings}")).unwrap();
+        let key = Arc::new(VerifierKey::generate().unwrap());
+        Database::new(config.databases["app"].clone(), key, Arc::default()).unwrap()
+    }
+
+    impl Database {
+        /// A pool that nobody has proven.
+        pub(in super::super) fn pool(&self) -> Arc<RolePool> {
+            Arc::new(RolePool::new(self.context.clone()))
+        }
+    }
+
+    #[test]
+    fn a_login_that_panics_is_not_waited_for_by_who_comes_later() {
+        let database = unreachable();
+        let owner = credentials("app", "secret");
+        // Without a clock the login panics.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..2 {
+                let (asked_by_us, mut proven) = database.ask(&owner).unwrap();
+                assert!(asked_by_us);
+                assert!(proven.wait_for(Option::is_some).await.is_err());
+            }
+        });
     }
 
     fn process_id(lease: &mut Lease) -> i32 {
@@ -365,9 +415,7 @@ mod tests {
         let installation = Installation::ensure(tools.as_ref(), &mut |_| {}).unwrap();
         let postgres = Postgres::start(&installation, Options::for_tests()).unwrap();
         let url = format!("postgresql://127.0.0.1:{}/postgres?sslmode=disable", postgres.port());
-        let config = Config::from_toml(&format!("[databases.app]\nurl = '{url}'\npool_size = 1")).unwrap();
-        let key = Arc::new(VerifierKey::generate().unwrap());
-        let database = Database::new(config.databases["app"].clone(), key, Arc::default()).unwrap();
+        let database = database(&format!("url = '{url}'\npool_size = 1"));
         let owner = credentials(postgres.superuser(), postgres.password());
         let mut timing = Timing::default();
 

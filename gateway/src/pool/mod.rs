@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `database` | whose password is proven, and the pools of the roles |
 //! | `role_pool` | the connections of one role and the queue for them |
+//! | `opening` | connections that are being opened |
 //! | `lease` | one connection that is out of its pool |
 //! | `admission` | who may wait, and how long that would take |
 //! | `reach` | whether the server answers at all |
@@ -11,6 +12,7 @@
 mod admission;
 mod database;
 mod lease;
+mod opening;
 mod queue;
 mod reach;
 mod role_pool;

@@ -25,32 +25,29 @@ use crate::postgres::{Connection, Target};
 /// Requests get connections in the order in which they ask. Nobody opens a connection for himself: where requests wait
 /// and there is room, connections are opened beside, and whoever is first in line gets the first that is free.
 pub(crate) struct RolePool {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// The one used last is at the back.
     idle: VecDeque<Idle>,
     /// All connections: idle, out, or being opened.
-    open: usize,
-    opening: usize,
-    waiting: VecDeque<Waiting>,
+    pub(super) open: usize,
+    pub(super) opening: usize,
+    pub(super) waiting: VecDeque<Waiting>,
     tickets: u64,
     hold: HoldTime,
     /// After a connection could not be opened although others are open: not to try again before then.
-    open_after: Option<Instant>,
-    proof: Option<Proof>,
+    pub(super) open_after: Option<Instant>,
+    pub(super) proof: Option<Proof>,
 }
 
 struct Idle {
     connection: Box<Connection>,
     since: Instant,
 }
-
-/// How long after a failure no other connection is opened while there are some.
-const OPENING_PAUSE: Duration = Duration::from_millis(500);
 
 impl RolePool {
     pub(super) fn new(context: Arc<Context>) -> RolePool {
@@ -61,7 +58,7 @@ impl RolePool {
         &self.context.target
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics under the lock; and if it did, the state would still be whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -178,7 +175,7 @@ impl RolePool {
     }
 
     /// Takes a place in the queue, or a connection that has become free in the meantime.
-    fn queue(
+    pub(super) fn queue(
         self: &Arc<Self>,
         credentials: &Credentials,
         until: Until,
@@ -235,70 +232,8 @@ impl RolePool {
         .retry_after(1)
     }
 
-    /// Opens connections where requests wait and there is room.
-    fn open_more(self: &Arc<Self>, state: &mut State) {
-        let size = usize::try_from(self.context.config.pool_size).unwrap_or(usize::MAX);
-        let paused = state.open > 0 && state.open_after.is_some_and(|after| Instant::now() < after);
-        while !paused && state.open < size && state.opening < state.waiting.len() {
-            let Some(waiting) = state.waiting.get(state.opening) else { return };
-            let credentials = waiting.credentials.clone();
-            state.open += 1;
-            state.opening += 1;
-            tokio::spawn(self.clone().open(credentials));
-        }
-    }
-
-    /// Opens a connection for whoever waits.
-    async fn open(self: Arc<Self>, credentials: Arc<Credentials>) {
-        let permit = self.context.logins.acquire().await;
-        {
-            let mut state = self.state();
-            if state.waiting.is_empty() {
-                // Others were quicker, or nobody waits any longer.
-                state.opening -= 1;
-                state.open -= 1;
-                return;
-            }
-        }
-        let begun = Instant::now();
-        let opened = self.context.login(&credentials).await;
-        let taken = begun.elapsed();
-        drop(permit);
-        match opened {
-            Ok(connection) => {
-                let mut state = self.state();
-                state.opening -= 1;
-                state.open_after = None;
-                drop(state);
-                self.context.prove(&self, &credentials);
-                self.hand_out(Lease::new(connection, self.clone()), taken);
-            }
-            Err(failure) => {
-                let mut state = self.state();
-                state.opening -= 1;
-                state.open -= 1;
-                if failure.code == Code::InvalidCredentials {
-                    // PostgreSQL does not take this password any longer.
-                    state.proof = None;
-                }
-                let told = if state.open > 0 && failure.code == Code::DatabaseUnreachable {
-                    // There are others, or there will be: the first in line gets one of those.
-                    state.open_after = Some(Instant::now() + OPENING_PAUSE);
-                    VecDeque::new()
-                } else {
-                    std::mem::take(&mut state.waiting)
-                };
-                drop(state);
-                for waiting in told {
-                    // Who went away needs no failure either.
-                    let _ = waiting.hand.send(Err(failure.clone()));
-                }
-            }
-        }
-    }
-
     /// Gives a connection to the first in line, or keeps it.
-    fn hand_out(self: &Arc<Self>, mut lease: Lease, connect: Duration) {
+    pub(super) fn hand_out(self: &Arc<Self>, mut lease: Lease, connect: Duration) {
         loop {
             let Some(waiting) = self.state().waiting.pop_front() else { break lease.put_back() };
             match waiting.hand.send(Ok((Leased::Own(lease), connect))) {
@@ -419,7 +354,7 @@ impl RolePool {
     }
 }
 
-enum Queued {
+pub(super) enum Queued {
     Idle(Box<Connection>),
     Place(Place),
 }
