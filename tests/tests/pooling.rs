@@ -359,7 +359,7 @@ async fn who_would_wait_in_vain_is_refused_at_once_and_who_would_not_is_served()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reset_is_not_waited_for_past_a_deadline_and_does_not_cost_the_connection() {
+async fn a_slow_reset_is_not_waited_for_past_a_deadline_or_by_who_leaves_and_does_not_cost_the_connection() {
     let stack = std::sync::Arc::new(Stack::start("pool_size = 1").await);
     let pid = value(&stack, "select pg_backend_pid()").await;
     let database = stack.database.connect().await;
@@ -398,7 +398,11 @@ async fn a_slow_reset_is_not_waited_for_past_a_deadline_and_does_not_cost_the_co
         let answer = with_deadline(&stack, "select 1", "300").await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (408, Some("deadline_in_queue")));
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        let impatient = with_deadline(&stack, "select 1", "60000");
+        tokio::time::timeout(Duration::from_millis(200), impatient).await.unwrap_err();
     }
+    let answer = with_deadline(&stack, "select 1", "300").await;
+    assert_eq!(answer.status, 408, "it is the same connection that is waited for");
     superuser.batch_execute("commit").await.unwrap();
     assert_eq!(value(&stack, "select pg_backend_pid()").await, pid);
 }

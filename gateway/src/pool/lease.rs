@@ -106,19 +106,41 @@ impl Lease {
     }
 
     /// Waits until the session is as after a login, but not longer than until then, and not longer than a reset may take.
+    /// Cancel safe: the connection goes back to the pool.
     pub(super) async fn settle(mut self, until: Option<Instant>) -> Settled {
         // What has arrived in the meantime takes a moment to be read.
         let over = (self.connection().rested() + SETTLING).max(Instant::now() + Duration::from_secs(1));
         let limit = until.map_or(over, |until| until.min(over));
-        match tokio::time::timeout_at(limit.into(), self.connection().settle()).await {
-            Ok(true) => Settled::Clean(self),
-            Ok(false) => Settled::Lost,
+        let mut settling = Settling(Some(self));
+        let settled = tokio::time::timeout_at(limit.into(), settling.settle()).await;
+        match (settled, settling.0.take()) {
+            (Ok(true), Some(lease)) => Settled::Clean(lease),
             // The reset has time left, but not the request. Whoever is next goes on waiting for it.
-            Err(_) if limit < over => {
-                self.put_back();
+            (Err(_), Some(lease)) if limit < over => {
+                lease.put_back();
                 Settled::TooLate
             }
-            Err(_) => Settled::Lost,
+            _ => Settled::Lost,
+        }
+    }
+}
+
+/// A lease whose reset is waited for. Who leaves while he waits leaves the connection to others.
+struct Settling(Option<Lease>);
+
+impl Settling {
+    async fn settle(&mut self) -> bool {
+        match &mut self.0 {
+            Some(lease) => lease.connection().settle().await,
+            None => false,
+        }
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        if let Some(lease) = self.0.take() {
+            lease.put_back();
         }
     }
 }
