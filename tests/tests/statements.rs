@@ -466,3 +466,20 @@ async fn state_that_a_prepared_statement_leaves_is_gone_whatever_its_tag_says() 
     }
     assert_eq!(stack.proxy.connections().len(), 1, "and none of it costs the connection");
 }
+
+#[tokio::test]
+async fn what_discard_all_leaves_is_all_that_survives_with_and_without_a_cache() {
+    for cache in [256, 0] {
+        let stack = Stack::start(&format!("pool_size = 1\nstatement_cache = {cache}")).await;
+        let seeded = async || {
+            run(&stack, "select setseed(0.5)").await;
+            rows(&stack, json!({"sql": "select random()::text as n"})).await
+        };
+        // PROTOCOL.md says so; if PostgreSQL learns to reset it, that has to change.
+        assert_eq!(seeded().await, seeded().await);
+        run(&stack, "select set_config('own.setting', 'a secret', false)").await;
+        let left = rows(&stack, json!({"sql": "select current_setting('own.setting', true) as a"})).await;
+        assert_eq!(left, json!([{"a": ""}]));
+        assert_eq!(stack.proxy.connections().len(), 1);
+    }
+}

@@ -5,8 +5,8 @@
 //! connection next; the connection owes it ([`Owed`]).
 //!
 //! What neither reaches: what code of an extension keeps in the server's process (`%_SHARED` of PL/Perl, `GD` of
-//! PL/Python), and that a custom setting once set exists, empty. Requests of other roles never see either, because each
-//! role has connections of its own. And the light one does not reach names that a function has prepared
+//! PL/Python), that a custom setting once set exists, empty, and the seed of `setseed()`. Requests of other roles never see
+//! any of it, because each role has connections of its own. And the light one does not reach names that a function has prepared
 //! (`EXECUTE 'PREPARE …'`) when the statement that called it was prepared already; what prepares, deallocates or discards
 //! by itself is followed by `DISCARD ALL`.
 
