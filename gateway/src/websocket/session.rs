@@ -182,8 +182,8 @@ async fn run(shared: &Shared, mut client: Client, peer: IpAddr) -> Close {
     };
     let (mut lease, place, mut traffic) = lease;
     let close = relay(shared, &mut client, &mut lease, &mut traffic).await;
-    place.end().await;
-    match traffic.at_rest().filter(|_| lease.connection().unsent() == 0) {
+    let over = place.end().await;
+    match traffic.at_rest().filter(|_| over && lease.connection().unsent() == 0) {
         Some(_) => drop(tokio::spawn(postgres::restore(lease))),
         // What the client no longer waits for is not run to its end.
         None => drop(tokio::spawn(lease.cancel())),
