@@ -297,6 +297,43 @@ async fn who_waits_alone_gets_a_connection_as_soon_as_one_can_be_opened_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_old_password_in_the_queue_is_the_failure_of_who_brings_it_alone() {
+    let stack =
+        std::sync::Arc::new(Stack::start(&format!("pool_size = 1\npool_timeout = '1m'\n{METRICS}")).await);
+    let database = stack.database.connect().await;
+    let ask = |sql: &str, password: &str| {
+        let (stack, name) = (stack.clone(), stack.database.name.clone());
+        let body = json!({ "sql": sql }).to_string().into_bytes();
+        let authorization = Gateway::basic(&name, password);
+        tokio::spawn(async move { stack.gateway.pipeline_as(&authorization, &name, body).await })
+    };
+    let waiting = async |many| {
+        while stack.metric("onetrip_requests_waiting").await != many {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (name, old) = (stack.database.name.clone(), stack.database.password.clone());
+    database.batch_execute("select pg_advisory_lock(14)").await.unwrap();
+    let busy = ask("select pg_advisory_xact_lock(14)", &old);
+    eventually(&stack, "the connection is busy", &running(&stack, "xact_lock(14)")).await;
+    let first = ask("select 1", &old);
+    waiting(1).await;
+    database.batch_execute(&format!("alter role {name} password 'a new one'")).await.unwrap();
+    let second = ask("select 2", "a new one");
+    waiting(2).await;
+    // When its password is proven, there is no room for the connection that was opened for that.
+    while stack.proxy.connections().iter().filter(|connection| connection.closed).count() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%xact_lock(14)%' and datname = \
+               current_database() and pid <> pg_backend_pid()";
+    database.batch_execute(end).await.unwrap();
+    assert_eq!(busy.await.unwrap().status, 502);
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!((first.status, second.status), (401, 200), "{}", String::from_utf8_lossy(&second.body));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_client_encoding_spoils_neither_its_answer_nor_the_next_one() {
     let stack = Stack::start("pool_size = 1").await;
     for set in ["set client_encoding = 'LATIN1'", "select set_config('client_encoding', 'LATIN1', false)"] {

@@ -25,7 +25,7 @@ impl RolePool {
             let credentials = waiting.credentials.clone();
             state.open += 1;
             state.opening += 1;
-            tokio::spawn(open(Opening { pool: self.clone(), over: false }, credentials));
+            tokio::spawn(open(Opening { pool: self.clone(), credentials, over: false }));
         }
     }
 
@@ -47,8 +47,8 @@ impl RolePool {
 }
 
 /// Opens a connection for whoever waits.
-async fn open(mut opening: Opening, credentials: Arc<Credentials>) {
-    let pool = opening.pool.clone();
+async fn open(mut opening: Opening) {
+    let (pool, credentials) = (opening.pool.clone(), opening.credentials.clone());
     let permit = pool.context.logins.acquire().await;
     if opening.is_in_vain() {
         return;
@@ -70,6 +70,7 @@ async fn open(mut opening: Opening, credentials: Arc<Credentials>) {
 /// A connection that is being opened, and counted so. Whatever becomes of that, the count is right afterwards.
 struct Opening {
     pool: Arc<RolePool>,
+    credentials: Arc<Credentials>,
     over: bool,
 }
 
@@ -98,11 +99,16 @@ impl Opening {
         state.opening -= 1;
         state.open -= 1;
         self.over = true;
-        if failure.code == Code::InvalidCredentials {
-            // PostgreSQL does not take this password any longer.
+        let told = if failure.code == Code::InvalidCredentials {
+            // PostgreSQL does not take this password any longer; a newer one may have been proven since.
             state.proof = None;
-        }
-        let told = if state.open > 0 && failure.code == Code::DatabaseUnreachable {
+            let (told, waiting) = std::mem::take(&mut state.waiting)
+                .into_iter()
+                .partition(|waiting| waiting.credentials.password() == self.credentials.password());
+            state.waiting = waiting;
+            self.pool.open_more(&mut state);
+            told
+        } else if state.open > 0 && failure.code == Code::DatabaseUnreachable {
             // There are others, or there will be: the first in line gets one of those.
             self.pool.pause(&mut state);
             VecDeque::new()
