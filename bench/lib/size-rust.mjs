@@ -19,7 +19,17 @@ export function build(candidate) {
   const run = (program, args) => execFileSync(program, args, { stdio: ["ignore", "ignore", "inherit"] });
   const manifest = join(root, "bench/workers", name, "Cargo.toml");
   const cargo = ["build", "--quiet", "--release", "--locked", "--target", "wasm32-unknown-unknown"];
-  run("cargo", [...cargo, "--manifest-path", manifest, "--target-dir", target, "--package", `worker-${name}`, "--features", features]);
+  run("cargo", [
+    ...cargo,
+    "--manifest-path",
+    manifest,
+    "--target-dir",
+    target,
+    "--package",
+    `worker-${name}`,
+    "--features",
+    features,
+  ]);
   const out = join(target, "out", name);
   mkdirSync(out, { recursive: true });
   const raw = join(target, "wasm32-unknown-unknown/release", `worker_${name.replaceAll("-", "_")}.wasm`);
