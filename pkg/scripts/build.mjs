@@ -3,12 +3,11 @@
 //
 //   node pkg/scripts/build.mjs [--no-wasm] [--no-pack]
 //
-// `--no-wasm` keeps the WebAssembly of the last build. Tools: WASM_BINDGEN_BIN, WASM_OPT_BIN and ESBUILD_BIN, otherwise
+// `--no-wasm` keeps the WebAssembly of the last build. Tools: WASM_BINDGEN_BIN, WASM_METADCE_BIN, WASM_OPT_BIN and ESBUILD_BIN, otherwise
 // target/tools/bin (cargo xtask puts wasm-bindgen there), node_modules/.bin and PATH, in this order.
 
 import { execFileSync } from "node:child_process";
 import {
-  appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -75,8 +74,7 @@ function buildWasm() {
     },
   });
   mkdirSync(wasmDir, { recursive: true });
-  // Of what this target makes only the functions are used; ts/load.ts instantiates the module itself, which takes a tenth
-  // of the code that the target `web` brings for it.
+  // Of what this target makes only the module is used; ts/load.ts calls its functions as they are.
   const options = ["--target", "bundler", "--out-name", "onetrip"];
   run(wasmBindgen, [
     ...options,
@@ -85,13 +83,8 @@ function buildWasm() {
     join(target, "wasm32-unknown-unknown/release-wasm/onetrip_js.wasm"),
   ]);
   const wasm = join(wasmDir, "onetrip_bg.wasm");
-  // The functions are in onetrip_bg.js; what imports the module as an ES module is not used.
-  renameSync(join(wasmDir, "onetrip.d.ts"), join(wasmDir, "onetrip_bg.d.ts"));
-  appendFileSync(
-    join(wasmDir, "onetrip_bg.d.ts"),
-    "\nexport function __wbg_set_wasm(exports: object): void;\nexport function __wbindgen_init_externref_table(): void;\n",
-  );
-  for (const name of ["onetrip.js", "onetrip_bg.wasm.d.ts"]) rmSync(join(wasmDir, name));
+  for (const name of ["onetrip.js", "onetrip.d.ts", "onetrip_bg.js", "onetrip_bg.wasm.d.ts"])
+    rmSync(join(wasmDir, name));
   // The features that rustc turns on for wasm32-unknown-unknown, and no others: every runtime has them since 2021.
   const features = [
     "bulk-memory",
@@ -102,17 +95,21 @@ function buildWasm() {
     "reference-types",
     "multivalue",
   ];
-  run(tool("wasm-opt", "WASM_OPT_BIN"), [
-    "-Oz",
-    "--converge",
-    ...features.map((name) => `--enable-${name}`),
-    "--strip-debug",
-    "--strip-producers",
-    "--strip-target-features",
-    wasm,
-    "-o",
-    wasm,
-  ]);
+  const enabled = features.map((name) => `--enable-${name}`);
+  // Only what ts/wasm.ts calls, and what that needs: no tables of JavaScript's objects, and so no imports.
+  const called = ["memory", "start", "input", "encode", "output", "problem_at", "retry_after_ms"];
+  const graph = join(wasmDir, "called.json");
+  writeFileSync(
+    graph,
+    JSON.stringify([
+      { name: "ts/wasm.ts", root: true, reaches: called },
+      ...called.map((name) => ({ name, export: name })),
+    ]),
+  );
+  run(tool("wasm-metadce", "WASM_METADCE_BIN"), [...enabled, "--graph-file", graph, wasm, "-o", wasm]);
+  rmSync(graph);
+  const stripped = ["--strip-debug", "--strip-producers", "--strip-target-features"];
+  run(tool("wasm-opt", "WASM_OPT_BIN"), ["-Oz", "--converge", ...enabled, ...stripped, wasm, "-o", wasm]);
   writeInline(wasmDir, readFileSync(wasm));
   rmSync(join(dist, "wasm"), { recursive: true, force: true });
   renameSync(wasmDir, join(dist, "wasm"));

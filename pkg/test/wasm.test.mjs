@@ -24,20 +24,19 @@ test("a trap ends one answer and no other", async () => {
   // Asked for more memory than there is, the module traps.
   let resets = 0;
   const greedy = {
-    start: wasm.start,
-    input: () => wasm.input(0xffff_ffff),
+    exports: { ...wasm.exports, input: () => wasm.exports.input(0xffff_ffff) },
     reset: () => {
       resets++;
       wasm.reset();
     },
   };
-  const before = wasm.memory;
+  const before = wasm.exports.memory;
   assert.throws(
     () => readFrames(greedy, select, "utf16", mappingOf(DEFAULTS), new GroupReader([])),
     (error) => error.kind === "protocol" && error.cause instanceof WebAssembly.RuntimeError,
   );
   assert.equal(resets, 1);
-  assert.notEqual(wasm.memory, before);
+  assert.notEqual(wasm.exports.memory, before);
   assert.equal(good(), 1);
 });
 
@@ -92,8 +91,8 @@ test("the module's memory stays small, however long the answers are", async () =
     assert.equal(response.finish()[0].rows.length, 30_000);
   }
   assert.ok(
-    wasm.memory.buffer.byteLength < 4 << 20,
-    `${wasm.memory.buffer.byteLength} bytes after answers of ${long.length}`,
+    wasm.exports.memory.buffer.byteLength < 4 << 20,
+    `${wasm.exports.memory.buffer.byteLength} bytes after answers of ${long.length}`,
   );
 });
 

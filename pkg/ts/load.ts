@@ -1,15 +1,5 @@
 // Instantiates the WebAssembly module, whatever form the platform has it in, once.
 
-import {
-  __wbg_set_wasm,
-  __wbindgen_init_externref_table,
-  encode,
-  input,
-  output,
-  problem_at,
-  retry_after_ms,
-  start,
-} from "./wasm/onetrip_bg.js";
 import type { LoadWasm, Wasm } from "./wasm.js";
 
 /** A compiled module where the platform forbids compiling (Workers, Vercel Edge), or its bytes. */
@@ -34,34 +24,14 @@ async function instantiate(source: () => WasmSource | Promise<WasmSource>): Prom
   const given = await source();
   const bytes = given instanceof ArrayBuffer || ArrayBuffer.isView(given);
   // Not `instanceof WebAssembly.Module`: on Vercel Edge a module comes from another realm.
-  const module = bytes ? await WebAssembly.compile(given as BufferSource) : given;
-  let exports: Exports;
-  const begin = (instance: WebAssembly.Instance): void => {
-    exports = instance.exports as unknown as Exports;
-    __wbg_set_wasm(exports);
-    exports.__wbindgen_start?.();
-  };
-  const imports = { "./onetrip_bg.js": { __wbindgen_init_externref_table } };
-  const instance = await WebAssembly.instantiate(module as WebAssembly.Module, imports);
-  // Another request may have been sooner; the glue knows one instance.
-  if (loaded !== undefined) return loaded;
-  begin(instance);
-  loaded = {
-    start,
-    input,
-    encode,
-    output,
-    problem_at,
-    retry_after_ms,
-    get memory() {
-      return exports.memory;
+  const module = (bytes ? await WebAssembly.compile(given as BufferSource) : given) as WebAssembly.Module;
+  // It imports nothing and only numbers pass, so that of wasm-bindgen's glue nothing is needed.
+  const { exports } = await WebAssembly.instantiate(module);
+  // Another request may have been sooner.
+  return (loaded ??= {
+    exports: exports as unknown as Wasm["exports"],
+    reset() {
+      this.exports = new WebAssembly.Instance(module).exports as unknown as Wasm["exports"];
     },
-    reset: () => begin(new WebAssembly.Instance(module as WebAssembly.Module, imports)),
-  };
-  return loaded;
-}
-
-interface Exports {
-  readonly memory: WebAssembly.Memory;
-  readonly __wbindgen_start?: () => void;
+  });
 }

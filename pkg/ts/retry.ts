@@ -34,7 +34,7 @@ export async function retryAfterMs(
     // Then there is no policy, and the error that brought us here is the one to report.
     return undefined;
   }
-  const wait = wasm.retry_after_ms(
+  const wait = wasm.exports.retry_after_ms(
     attempt.maxAttempts,
     attempt.number,
     attempt.elapsedMs,

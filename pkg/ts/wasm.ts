@@ -9,25 +9,34 @@ import type { ResponseReader } from "./response.js";
 import type { Group } from "./statement.js";
 import type { Decoders } from "./types.js";
 
-/** The exports of the boundary crate (pkg/src), as wasm-bindgen's own declarations have them, and what a trap needs. */
+/** An instance of the module. */
 export interface Wasm {
-  readonly memory: { readonly buffer: ArrayBuffer };
-  start(utf16: boolean, int8_binary: boolean, timestamps_text: boolean, json_text: boolean, values_text: boolean): void;
-  input(length: number): number;
-  encode(): number;
-  output(): number;
-  problem_at(): number;
-  retry_after_ms(
-    attempts: number,
-    number: number,
-    elapsed_ms: number,
-    deadline_ms: number,
-    outcome: number,
-    retryable: boolean,
-    retry_after_ms: number,
-    repeat: boolean,
-    random: number,
-  ): number;
+  /** The boundary crate's (pkg/src) functions as they are: addresses are signed. */
+  exports: {
+    readonly memory: { readonly buffer: ArrayBuffer };
+    start(
+      utf16: boolean,
+      int8_binary: boolean,
+      timestamps_text: boolean,
+      json_text: boolean,
+      values_text: boolean,
+    ): void;
+    input(length: number): number;
+    encode(): number;
+    output(): number;
+    problem_at(): number;
+    retry_after_ms(
+      attempts: number,
+      number: number,
+      elapsed_ms: number,
+      deadline_ms: number,
+      outcome: number,
+      retryable: boolean,
+      retry_after_ms: number,
+      repeat: boolean,
+      random: number,
+    ): number;
+  };
   /** Begins anew with fresh memory: after a trap the old one is in an unknown state. */
   reset(): void;
 }
@@ -42,8 +51,7 @@ const PIECE = 1 << 18;
 let memory = new Uint8Array(0);
 let memoryView = new DataView(memory.buffer);
 
-function updateMemory(wasm: Wasm): void {
-  const { buffer } = wasm.memory;
+function updateMemory({ memory: { buffer } }: Wasm["exports"]): void {
   if (memory.buffer === buffer) return;
   memory = new Uint8Array(buffer);
   memoryView = new DataView(buffer);
@@ -58,15 +66,22 @@ export function readFrames(
   response: ResponseReader,
 ): void {
   try {
-    wasm.start(strings === "utf16", mapping.int8Binary, mapping.timestampsText, mapping.jsonText, mapping.valuesText);
+    const { exports } = wasm;
+    exports.start(
+      strings === "utf16",
+      mapping.int8Binary,
+      mapping.timestampsText,
+      mapping.jsonText,
+      mapping.valuesText,
+    );
     for (let at = 0; at < frames.length; at += PIECE) {
       const piece = frames.length <= PIECE ? frames : frames.subarray(at, at + PIECE);
-      const input = wasm.input(piece.length);
-      updateMemory(wasm);
+      const input = exports.input(piece.length) >>> 0;
+      updateMemory(exports);
       memory.set(piece, input);
-      const length = wasm.encode();
+      const length = exports.encode();
       if (length < 0) {
-        const problem = wasm.problem_at();
+        const problem = exports.problem_at();
         throw new ProtocolError(
           `The endpoint's answer is corrupt near byte ${problem}: these are not PostgreSQL's frames.`,
           problem,
@@ -74,8 +89,8 @@ export function readFrames(
       }
       if (length === 0) continue;
       // The rows are copied out of the module's memory here, before the next call can change it.
-      const output = wasm.output();
-      updateMemory(wasm);
+      const output = exports.output() >>> 0;
+      updateMemory(exports);
       response.read(new Reader(memory, memoryView, output, output + length, response.before));
     }
   } catch (error) {
