@@ -38,7 +38,7 @@ test("a position in a file is the same word in its source", () => {
     ["cjs/index.cjs", "errors.ts", /(?<=UsageError = )class|class UsageError/],
     ["cjs/slim.cjs", "errors.ts", /(?<=UsageError = )class|class UsageError/],
     // Of functions that the build has rewritten, so that they are compiled early.
-    ["blocks.js", "blocks.ts", /"the fields are not JSON"/],
+    ["blocks.js", "blocks.ts", /"the fields are not a list of columns"/],
     ["reader.js", "reader.ts", /"a column is longer than its block"/],
     ["query.js", "query.ts", /PostgreSQL takes/],
   ]) {

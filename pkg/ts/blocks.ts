@@ -54,7 +54,7 @@ function newShape(reader: Reader, start: number, text: string): Shape {
   try {
     columns = JSON.parse(text);
   } catch {
-    reader.corrupt(start, "the fields are not JSON");
+    reader.corrupt(start, "the fields are not a list of columns");
   }
   if (!Array.isArray(columns) || columns.length > COLUMNS_LIMIT)
     reader.corrupt(start, "the fields are not a list of columns");
@@ -64,7 +64,7 @@ function newShape(reader: Reader, start: number, text: string): Shape {
       typeof column[0] !== "string" ||
       column.slice(1, 6).some((value) => !Number.isInteger(value))
     ) {
-      reader.corrupt(start, "a field is not a list of a name and numbers");
+      reader.corrupt(start, "the fields are not a list of columns");
     }
     const [name, typeOid, typeSize, typeModifier, tableOid, columnNumber] = column as [
       string,
@@ -132,11 +132,11 @@ export class BlockReader {
     readonly mapping: Mapping,
   ) {
     const { bytes, view } = reader;
-    if (end - start < HEAD) reader.corrupt(start, "a block is shorter than its head");
+    if (end - start < HEAD) reader.corrupt(start, "a block has the wrong length");
     this.#count = view.getUint32(start, true);
     const asciiEnd = start + HEAD + view.getUint32(start + 4, true);
     const wideEnd = asciiEnd + view.getUint32(start + 8, true);
-    if (wideEnd > end) reader.corrupt(start, "a block is shorter than its head says");
+    if (wideEnd > end) reader.corrupt(start, "a block has the wrong length");
     this.#ascii = reader.text(start + HEAD, asciiEnd, 0);
     this.#wide = reader.text(asciiEnd, wideEnd, bytes[start + 12]);
     this.#at = wideEnd;
@@ -149,7 +149,7 @@ export class BlockReader {
     const count = this.#count;
     const width = fields.length;
     if (count > (width === 0 ? EMPTY_ROWS_LIMIT : end - this.#at))
-      reader.corrupt(this.#at, "a block is shorter than its head says");
+      reader.corrupt(this.#at, "a block has the wrong length");
     const first = rows.length;
     if (arrays)
       for (let row = 0; row < count; row++) rows.push(new Array<null>(width).fill(null) as unknown as Rows[number]);
@@ -162,125 +162,155 @@ export class BlockReader {
       else stores[column](rows, first, values, keys[column]);
     }
     if (this.#at !== end || this.#asciiAt !== this.#ascii.length || this.#wideAt !== this.#wide.length)
-      reader.corrupt(this.#at, "a block and its columns differ in length");
+      reader.corrupt(this.#at, "a block has the wrong length");
   }
 
   /** Reads the next column, which is a field of the rows or, without `field`, a member of objects `depth` deep. */
   #column(values: unknown[], field: Field | undefined, depth: number): void {
-    const { reader, end, mapping } = this;
+    const { reader, mapping } = this;
+    const kind = reader.bytes[this.#at];
+    const at = reader.fits(this.#at, 1, this.end);
+    if (field === undefined ? MEMBER_KINDS.indexOf(kind) < 0 : kind > 9)
+      reader.corrupt(at - 1, `a column is of the unknown kind ${kind}`);
+    if (
+      (kind === 5 && mapping.timestamps !== "date") ||
+      ((kind === 6 || kind === 9) && mapping.json !== "parsed") ||
+      (kind !== 0 && field !== undefined && mapping.decoders?.[field.typeOid] !== undefined)
+    )
+      reader.corrupt(at - 1, "values are not in the form that was asked for");
+    // A function for each kind: V8 compiles those that a query needs, and what is short it inlines.
+    this.#at =
+      kind === 0
+        ? this.#texts(values, at, field)
+        : kind === 1
+          ? this.#booleans(values, at)
+          : kind === 5
+            ? this.#timestamps(values, at)
+            : kind === 6
+              ? this.#json(values, at)
+              : kind === 7
+                ? this.#byteas(values, at)
+                : kind === 9
+                  ? this.#objects(values, at, depth)
+                  : this.#numbers(values, at, kind, field);
+  }
+
+  #texts(values: unknown[], start: number, field: Field | undefined): number {
+    const { reader, end } = this;
     const { bytes, view } = reader;
     const count = this.#count;
-    const kind = bytes[this.#at];
-    let at = reader.fits(this.#at, 1, end);
-    if (field === undefined && MEMBER_KINDS.indexOf(kind) < 0)
-      reader.corrupt(at - 1, `no member is of the kind ${kind}`);
-    if (kind !== 0 && field !== undefined && mapping.decoders?.[field.typeOid] !== undefined)
-      reader.corrupt(at - 1, "values that were asked for as text are not");
-    if (kind === 0) {
-      const read = field && textReader(field, mapping);
-      const ascii = this.#ascii;
-      const wide = this.#wide;
-      let asciiAt = this.#asciiAt;
-      let wideAt = this.#wideAt;
-      let extra = reader.fits(at, count, end);
-      for (let row = 0; row < count; row++) {
-        const code = bytes[at++];
-        let text: string;
-        if (code < 253) {
-          text = ascii.substring(asciiAt, (asciiAt += code));
-        } else if (code === 255) {
-          values[row] = null;
-          continue;
-        } else if (code === 253) {
-          reader.fits(extra, 2, end);
-          text = wide.substring(wideAt, (wideAt += view.getUint16(extra, true)));
-          extra += 2;
-        } else {
-          const from = reader.fits(extra, 5, end);
-          const to = reader.fits(from, view.getUint32(extra + 1, true), end);
-          text = reader.text(from, to, bytes[extra]);
-          extra = to;
-        }
-        values[row] = read === undefined ? text : read(text);
+    const read = field && textReader(field, this.mapping);
+    const ascii = this.#ascii;
+    const wide = this.#wide;
+    let asciiAt = this.#asciiAt;
+    let wideAt = this.#wideAt;
+    let extra = reader.fits(start, count, end);
+    for (let row = 0; row < count; row++) {
+      const code = bytes[start + row];
+      let text: string;
+      if (code < 253) {
+        text = ascii.substring(asciiAt, (asciiAt += code));
+      } else if (code === 255) {
+        values[row] = null;
+        continue;
+      } else if (code === 253) {
+        reader.fits(extra, 2, end);
+        text = wide.substring(wideAt, (wideAt += view.getUint16(extra, true)));
+        extra += 2;
+      } else {
+        const from = reader.fits(extra, 5, end);
+        const to = reader.fits(from, view.getUint32(extra + 1, true), end);
+        text = reader.text(from, to, bytes[extra]);
+        extra = to;
       }
-      this.#asciiAt = asciiAt;
-      this.#wideAt = wideAt;
-      at = extra;
-    } else if (kind === 1) {
-      const next = reader.fits(at, count, end);
-      for (let row = 0; row < count; row++) {
-        const value = bytes[at++];
-        if (value > 2) reader.corrupt(at - 1, "a boolean is none");
-        values[row] = value === 2 ? null : value === 1;
-      }
-      at = next;
-    } else if (kind === 5) {
-      if (mapping.timestamps !== "date") reader.corrupt(at, "timestamps that were asked for as text are numbers");
-      const next = reader.fits(at, count * 8, end);
-      for (let row = 0; row < count; row++, at += 8) {
-        const value = view.getFloat64(at, true);
-        // NaN, the only value that is not itself, is NULL.
-        values[row] = value === value ? timestamp(value) : null;
-      }
-      at = next;
-    } else if (kind === 6) {
-      if (mapping.json !== "parsed") reader.corrupt(at, "json that was asked for as text is not");
-      const from = reader.fits(at, 5, end);
-      const to = reader.fits(from, view.getUint32(at + 1, true), end);
-      const parsed = json(reader.text(from, to, bytes[at]));
-      if (!Array.isArray(parsed) || parsed.length !== count)
-        reader.corrupt(from, "a json column has not one value for each row");
-      for (let row = 0; row < count; row++) values[row] = (parsed as unknown[])[row];
-      at = to;
-    } else if (kind === 7) {
-      let from = reader.fits(at, count * 4, end);
-      for (let row = 0; row < count; row++, at += 4) {
-        const length = view.getInt32(at, true);
-        if (length < 0) {
-          values[row] = null;
-          continue;
-        }
-        const to = reader.fits(from, length, end);
-        values[row] = bytes.slice(from, to);
-        from = to;
-      }
-      at = from;
-    } else if (kind === 2 || kind === 3 || kind === 4 || kind === 8) {
-      const size = kind < 4 ? 4 : 8;
-      let nulls = reader.fits(at, 1, end);
-      let from = nulls;
-      if (bytes[at] !== 0) from = reader.fits(nulls, count, end);
-      const hasNulls = from !== nulls;
-      const next = reader.fits(from, count * size, end);
-      for (let row = 0; row < count; row++, from += size) {
-        if (hasNulls && bytes[nulls++] !== 0) {
-          values[row] = null;
-          continue;
-        }
-        values[row] =
-          kind === 2
+      values[row] = read === undefined ? text : read(text);
+    }
+    this.#asciiAt = asciiAt;
+    this.#wideAt = wideAt;
+    return extra;
+  }
+
+  #booleans(values: unknown[], at: number): number {
+    const { reader } = this;
+    const next = reader.fits(at, this.#count, this.end);
+    for (let row = 0; at < next; row++) {
+      const value = reader.bytes[at++];
+      if (value > 2) reader.corrupt(at - 1, "a boolean is none");
+      values[row] = value === 2 ? null : value === 1;
+    }
+    return next;
+  }
+
+  #timestamps(values: unknown[], at: number): number {
+    const { reader } = this;
+    const next = reader.fits(at, this.#count * 8, this.end);
+    for (let row = 0; at < next; row++, at += 8) {
+      const value = reader.view.getFloat64(at, true);
+      // NaN, the only value that is not itself, is NULL.
+      values[row] = value === value ? timestamp(value) : null;
+    }
+    return next;
+  }
+
+  #numbers(values: unknown[], at: number, kind: number, field: Field | undefined): number {
+    const { reader, end } = this;
+    const { bytes, view } = reader;
+    const count = this.#count;
+    const size = kind < 4 ? 4 : 8;
+    let nulls = reader.fits(at, 1, end);
+    let from = nulls;
+    if (bytes[at] !== 0) from = reader.fits(nulls, count, end);
+    const hasNulls = from !== nulls;
+    const next = reader.fits(from, count * size, end);
+    for (let row = 0; from < next; row++, from += size) {
+      values[row] =
+        hasNulls && bytes[nulls++] !== 0
+          ? null
+          : kind === 2
             ? view.getInt32(from, true)
             : kind === 4
               ? view.getFloat64(from, true)
               : kind === 3
                 ? view.getUint32(from, true)
-                : int8(view, from, field as Field, mapping);
-      }
-      at = next;
-    } else if (kind === 9) {
-      at = this.#objects(values, at, depth);
-    } else {
-      reader.corrupt(at - 1, `a column is of the unknown kind ${kind}`);
+                : int8(view, from, field as Field, this.mapping);
     }
-    this.#at = at;
+    return next;
+  }
+
+  #json(values: unknown[], at: number): number {
+    const { reader, end } = this;
+    const count = this.#count;
+    const from = reader.fits(at, 5, end);
+    const to = reader.fits(from, reader.view.getUint32(at + 1, true), end);
+    const parsed = json(reader.text(from, to, reader.bytes[at]));
+    if (!Array.isArray(parsed) || parsed.length !== count)
+      reader.corrupt(from, "a json column has not one value for each row");
+    for (let row = 0; row < count; row++) values[row] = (parsed as unknown[])[row];
+    return to;
+  }
+
+  #byteas(values: unknown[], at: number): number {
+    const { reader, end } = this;
+    const count = this.#count;
+    let from = reader.fits(at, count * 4, end);
+    for (let row = 0; row < count; row++, at += 4) {
+      const length = reader.view.getInt32(at, true);
+      if (length < 0) {
+        values[row] = null;
+        continue;
+      }
+      const to = reader.fits(from, length, end);
+      values[row] = reader.bytes.slice(from, to);
+      from = to;
+    }
+    return from;
   }
 
   /** Reads a json column of objects that all have the same keys; returns its end. */
   #objects(values: unknown[], at: number, depth: number): number {
-    const { reader, end, mapping } = this;
+    const { reader, end } = this;
     const { bytes, view } = reader;
     const count = this.#count;
-    if (mapping.json !== "parsed") reader.corrupt(at, "json that was asked for as text is not");
     if (depth === OBJECTS_DEPTH_LIMIT) reader.corrupt(at, "objects are nested too deep");
     const nulls = reader.fits(at, 1, end);
     const from = bytes[at] === 0 ? nulls : reader.fits(nulls, count, end);
