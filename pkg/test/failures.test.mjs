@@ -531,11 +531,14 @@ test("frames are decoded in WebAssembly, to the same rows and errors", async (t)
 
 test("without WebAssembly blocks are read and frames are refused with a reason", async (t) => {
   let type = BLOCKS;
-  const { url, requests } = await endpoint(t, () => ({ headers: { "content-type": type }, body: one }));
+  let body = one;
+  const { url, requests } = await endpoint(t, () => ({ headers: { "content-type": type }, body }));
   const sql = slimConnect({ url });
   assert.deepStrictEqual(await sql`select 1 as one`, [{ one: 1 }]);
   assert.equal(requests[0].headers.accept, `${BLOCKS}; strings=utf8`);
   type = FRAMES;
+  // RowDescription, where blocks have their fields.
+  body = Buffer.concat([Buffer.from([0x54, 0, 0, 0, 6, 0, 0]), one]);
   await assert.rejects(sql`select 1`, (error) => error instanceof UsageError && error.message.includes("WebAssembly"));
   await assert.rejects(sql.with({ decode: "local" })`select 1`, UsageError);
 });

@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { test } from "node:test";
 import { connect, UsageError } from "../dist/node.js";
-import { compose, partsOf } from "../dist/query.js";
+import { statementOf } from "../dist/query.js";
 
 const sql = connect("https://role:password@endpoint.example/app", { fetch: () => assert.fail("nothing is sent") });
 
 function composed(query) {
-  const { text, params } = compose(partsOf(query));
+  const { text, params } = statementOf(query);
   return [text, ...params];
 }
 
@@ -54,7 +54,7 @@ test("a list is in parentheses, and an empty one becomes what is right for its o
   ]);
   assert.deepEqual(composed(sql`coalesce${sql.list([sql`a`, 1])}`), ["coalesce(a, $1)", "1"]);
   for (const query of [sql`select ${none}`, sql`select margin ${none}`, sql`select "in" ${none}`])
-    refused(() => compose(partsOf(query)), "in or not in");
+    refused(() => statementOf(query), "in or not in");
   refused(() => sql.list("hunter2"), "array", "string");
 });
 
@@ -130,14 +130,14 @@ test("parts are joined by fragments alone", () => {
   const many = Array.from({ length: 5000 }, (_, index) => sql`${index}`);
   assert.equal(composed(sql`${sql.join(many)}`).length, 5001);
   const deep = many.reduce((all, part) => sql`${all}, ${part}`);
-  refused(() => compose(partsOf(deep)), "nests", "sql.join");
+  refused(() => statementOf(deep), "nests", "sql.join");
 });
 
 test("a statement of too many parameters is refused with what to do instead", () => {
   const rows = Array.from({ length: 65_536 }, (_, id) => ({ id }));
   assert.equal(composed(sql`insert into t ${sql.values(rows.slice(1))}`).length, 65_536);
-  refused(() => compose(partsOf(sql`insert into t ${sql.values(rows)}`)), "65536", "65535", "unnest", "json");
-  refused(() => compose(partsOf(sql.query("select", rows.map(String)))), "65535");
+  refused(() => statementOf(sql`insert into t ${sql.values(rows)}`), "65536", "65535", "unnest", "json");
+  refused(() => statementOf(sql.query("select", rows.map(String))), "65535");
 });
 
 test("data that looks like a fragment is data", () => {
@@ -149,7 +149,7 @@ test("data that looks like a fragment is data", () => {
   ];
   for (const value of lookalikes) assert.equal(composed(sql`select ${value}`)[0], "select $1");
   // Inside other data a fragment is no value.
-  refused(() => compose(partsOf(sql`select ${[sql.unsafe("x")]}`)), "SqlFragment");
+  refused(() => statementOf(sql`select ${[sql.unsafe("x")]}`), "SqlFragment");
 });
 
 test("a fragment shows no values when it is printed", () => {

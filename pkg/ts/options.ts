@@ -8,7 +8,7 @@ import type { Decoders, Encoders, Mapping, RequestOptions, TransactionMode } fro
 export interface Options extends Mapping {
   readonly signal: AbortSignal | undefined;
   readonly timeoutMs: number | undefined;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string>> | undefined;
   readonly decode: "endpoint" | "local";
   readonly idempotent: boolean;
   readonly maxAttempts: number;
@@ -26,7 +26,7 @@ export const DEFAULTS: Options = {
   encoders: undefined,
   signal: undefined,
   timeoutMs: undefined,
-  headers: {},
+  headers: undefined,
   decode: "endpoint",
   idempotent: false,
   maxAttempts: 3,

@@ -5,9 +5,9 @@ import { EndpointError, NetworkError, OnetripError, ProtocolError, RefusedError,
 import type { Options } from "./options.js";
 import { Passing } from "./passing.js";
 import { mediaType, named, type Message, type Protocol, type Result } from "./protocol.js";
-import { ResponseReader } from "./response.js";
+import { ResponseReader, readRows } from "./response.js";
 import type { Group, Statement } from "./statement.js";
-import type { TransactionMode } from "./types.js";
+import type { Mapping, TransactionMode } from "./types.js";
 import { readFrames, wireMapping, type LoadWasm, type Wasm } from "./wasm.js";
 
 /** What differs by runtime. */
@@ -29,8 +29,9 @@ export class Pipelines implements Protocol {
   readonly #runtime: Runtime;
   /** The module, once it was needed. */
   #wasm: Wasm | undefined;
-  /** The headers that were needed so far, by what they ask for. */
-  readonly #accepts: string[] = [];
+  /** What the last statement that was alone wanted, and the header that asks for it. */
+  #mapping: Mapping | undefined;
+  #accepted = "";
 
   constructor({ url, authorization }: Endpoint, runtime: Runtime) {
     this.url = url;
@@ -45,7 +46,7 @@ export class Pipelines implements Protocol {
       accept: this.#accept(groups, options),
     };
     if (timeLeftMs !== undefined) headers["onetrip-deadline"] = String(timeLeftMs);
-    Object.assign(headers, options.headers);
+    if (options.headers !== undefined) Object.assign(headers, options.headers);
     return { headers, body: groups.length === 1 ? bodyOf(groups[0]) : `{"groups":[${groups.map(bodyOf).join()}]}` };
   }
 
@@ -55,11 +56,19 @@ export class Pipelines implements Protocol {
       if (loadWasm === undefined) throw new UsageError('decode: "local" needs the WebAssembly module.');
       return FRAMES;
     }
+    const { mapping } = groups[0].statements[0];
+    const isAlone = groups.length === 1 && groups[0].statements.length === 1;
+    // Most queries want what the one before wanted.
+    if (isAlone && mapping === this.#mapping) return this.#accepted;
     const { int8Binary, timestampsText, jsonText, valuesText } = wireMapping(groups);
-    const which = (int8Binary ? 1 : 0) + (timestampsText ? 2 : 0) + (jsonText ? 4 : 0) + (valuesText ? 8 : 0);
-    return (this.#accepts[which] ??=
+    const accepted =
       `${BLOCKS}; strings=${strings}${int8Binary ? "; int8=binary" : ""}${timestampsText ? "; timestamps=text" : ""}${jsonText ? "; json=text" : ""}${valuesText ? "; values=text" : ""}` +
-      (loadWasm === undefined ? "" : `, ${FRAMES}; q=0.5`));
+      (loadWasm === undefined ? "" : `, ${FRAMES}; q=0.5`);
+    if (isAlone) {
+      this.#mapping = mapping;
+      this.#accepted = accepted;
+    }
+    return accepted;
   }
 
   json(full: boolean, arrayRows: boolean): Protocol<Response> {
@@ -67,6 +76,9 @@ export class Pipelines implements Protocol {
   }
 
   read(answered: Response, bytes: Uint8Array, groups: readonly Group[]): Result[] | Promise<Result[]> {
+    // Rows in blocks show that they are some, and to ask a Response for its type takes as long as to read one.
+    const rows = answered.status === 200 ? readRows(bytes, groups) : undefined;
+    if (rows !== undefined) return [[rows]];
     const response = new ResponseReader(groups);
     const { loadWasm, strings } = this.#runtime;
     const type = mediaType(answered);
@@ -105,7 +117,8 @@ function bodyOf({ statements, mode }: Group): string {
 }
 
 function statementJson({ text, params, types }: Statement): string {
-  const list = params.map((param) => (param === null ? "null" : stringJson(param))).join();
+  let list = "";
+  for (const param of params) list += `${list === "" ? "" : ","}${param === null ? "null" : stringJson(param)}`;
   const declared = types === undefined ? "" : `,"types":${JSON.stringify(types)}`;
   // A program sends few statements often.
   if (text !== latest.text) latest = { text, json: stringJson(text) };
@@ -116,11 +129,14 @@ function statementJson({ text, params, types }: Statement): string {
 let latest = { text: "", json: '""' };
 
 function stringJson(text: string): string {
-  // Printable ASCII without " and \\ stands for itself. To compile that expression takes as long as writing 1,000 texts.
-  return textsWritten++ > 50 && /^[ !#-[\]-~]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
+  // In a short text it is soon seen that nothing in it has to be escaped.
+  if (text.length > 30) return JSON.stringify(text);
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return JSON.stringify(text);
+  }
+  return `"${text}"`;
 }
-
-let textsWritten = 0;
 
 function beginOf({ isolationLevel, readOnly, deferrable }: TransactionMode): string {
   let text = "begin";

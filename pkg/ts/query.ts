@@ -5,15 +5,8 @@ import { SqlFragment, templateOf, type Template } from "./fragments.js";
 import type { Options } from "./options.js";
 import { TypedValue, parameterText } from "./parameters.js";
 import { column, full, maybeOne, one, rows, value, type Form } from "./results.js";
-import type { Encoders, Query, TransactionMode } from "./types.js";
-
-/** A statement with its numbered parameters. */
-export interface Composed {
-  readonly text: string;
-  readonly params: readonly (string | null)[];
-  /** OIDs of the parameters' types, if one is declared. */
-  readonly types: readonly number[] | undefined;
-}
+import type { Statement } from "./statement.js";
+import type { Query, TransactionMode } from "./types.js";
 
 /** How a query's result is wanted. */
 export interface Wanted {
@@ -141,22 +134,31 @@ export class LazyQuery<Result> implements Query<Result> {
 }
 
 /** The statement of a query: fragments put in their places, parameters numbered through. */
-export function compose({ source, wanted: { options } }: Parts): Composed {
-  const composed: Composing = { text: "", params: [], types: undefined, encoders: options.encoders };
-  append(composed, source, 0);
-  if (composed.params.length > PARAMETERS_LIMIT) {
+export function statementOf(query: LazyQuery<unknown>): Statement {
+  const { source, wanted } = partsOf(query);
+  const { options: mapping, arrayRows, form } = wanted;
+  const statement: Composing = {
+    text: "",
+    params: [],
+    types: undefined,
+    mapping,
+    arrayRows,
+    commandTag: form === full,
+  };
+  append(statement, source, 0);
+  if (statement.params.length > PARAMETERS_LIMIT) {
     throw new UsageError(
-      `The statement has ${composed.params.length} parameters, and PostgreSQL takes ${PARAMETERS_LIMIT}. Send many rows as one: json_populate_recordset(null::t, \${sql.json(rows)}), or an array for each column to unnest(…).`,
+      `The statement has ${statement.params.length} parameters, and PostgreSQL takes ${PARAMETERS_LIMIT}. Send many rows as one: json_populate_recordset(null::t, \${sql.json(rows)}), or an array for each column to unnest(…).`,
     );
   }
-  return composed;
+  return statement;
 }
 
-interface Composing {
+interface Composing extends Statement {
   text: string;
   readonly params: (string | null)[];
   types: number[] | undefined;
-  readonly encoders: Encoders | undefined;
+  readonly mapping: Options;
 }
 
 /** PostgreSQL counts them in 16 bits. */
@@ -197,7 +199,8 @@ function append(composed: Composing, source: Parts["source"], depth: number): vo
 
 /** Appends a parameter; returns the cast that gives it its type, if it was given one by name. */
 function appendParameter(composed: Composing, value: unknown): string {
-  const { params, encoders } = composed;
+  const { params } = composed;
+  const { encoders } = composed.mapping;
   const number = params.length + 1;
   if (!(value instanceof TypedValue)) {
     params.push(parameterText(value, number, encoders));

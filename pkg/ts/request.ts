@@ -7,6 +7,7 @@ import type { Options } from "./options.js";
 import { Failure, type Protocol, type Result } from "./protocol.js";
 import type { Answer } from "./response.js";
 import { retryAfterMs } from "./retry.js";
+import { atCaller } from "./stack.js";
 import type { Group } from "./statement.js";
 import type { Fetch } from "./types.js";
 import type { LoadWasm } from "./wasm.js";
@@ -20,57 +21,83 @@ export interface Connection<Taken = Answer> {
   readonly loadWasm: LoadWasm | undefined;
 }
 
+/** What a request is made of, and what is made of its results; `subject` is whatever both need. */
+export interface Work<Subject, Taken, Value> {
+  groups(subject: Subject): readonly Group[];
+  take(results: readonly Result<Taken>[], subject: Subject): Value;
+}
+
 /**
- * Sends `groups` in one request. Never rejects: what goes wrong is the result of those that it concerns.
+ * Does `work` by one request. What goes wrong with it is the result of the groups that it concerns; this rejects with what
+ * the functions of `work` throw, and then the stack is that of the code that awaits it.
  *
- * One function, because each that is asynchronous costs a query of one row a tenth of its time.
+ * One function from the query to its rows, and none within it: each that is asynchronous costs one row a tenth of its time,
+ * and variables that a function shares cost it, too.
  */
-export async function request<Taken>(
+export async function request<Subject, Taken, Value>(
   connection: Connection<Taken>,
-  groups: readonly Group[],
+  work: Work<Subject, Taken, Value>,
+  subject: Subject,
   options: Options,
-): Promise<Result<Taken>[]> {
-  const { protocol } = connection;
-  const deadline = Deadline.of(options);
-  let results: Result<Taken>[] = [];
-  /** The indexes of the groups that are sent again, and the groups that are sent. */
-  let again: readonly number[] | undefined;
-  let sent = groups;
-  for (let number = 1; ; number++) {
-    let answers: Result<Taken>[];
-    try {
-      if (deadline?.signal.aborted) throw deadline.error(protocol.url, "notExecuted");
-      const { headers, body } = protocol.request(sent, options, deadline?.timeLeftMs());
-      // Credentials follow no redirect.
-      const init: RequestInit = { method: "POST", headers, body, redirect: "manual" };
-      if (deadline !== undefined) init.signal = deadline.signal;
-      let answered: Response;
-      let bytes: ArrayBuffer;
+): Promise<Value> {
+  try {
+    const groups = work.groups(subject);
+    const { protocol } = connection;
+    const deadline = Deadline.of(options);
+    let results: Result<Taken>[] = [];
+    /** The indexes of the groups that are sent again, and the groups that are sent. */
+    let again: readonly number[] | undefined;
+    let sent = groups;
+    for (let number = 1; ; number++) {
+      let answers: Result<Taken>[];
       try {
-        answered = await (connection.fetch ?? fetch)(protocol.url, init);
-        bytes = protocol.leaves?.(answered) ? new ArrayBuffer(0) : await answered.arrayBuffer();
-      } catch (cause) {
-        throw deadline?.signal.aborted ? deadline.error(protocol.url, "unknown") : networkError(protocol.url, cause);
+        if (deadline?.signal.aborted) throw deadline.error(protocol.url, "notExecuted");
+        const { headers, body } = protocol.request(sent, options, deadline?.timeLeftMs());
+        // Credentials follow no redirect.
+        const init: RequestInit = { method: "POST", headers, body, redirect: "manual" };
+        if (deadline !== undefined) init.signal = deadline.signal;
+        let answered: Response;
+        let bytes: ArrayBuffer;
+        try {
+          answered = await (connection.fetch ?? fetch)(protocol.url, init);
+          bytes = protocol.leaves?.(answered) ? new ArrayBuffer(0) : await answered.arrayBuffer();
+        } catch (cause) {
+          throw deadline?.signal.aborted ? deadline.error(protocol.url, "unknown") : networkError(protocol.url, cause);
+        }
+        const read = protocol.read(answered, new Uint8Array(bytes), sent);
+        answers = read instanceof Promise ? await read : read;
+      } catch (error) {
+        answers = allFailed(sent, error);
       }
-      const read = protocol.read(answered, new Uint8Array(bytes), sent);
-      answers = read instanceof Promise ? await read : read;
-    } catch (error) {
-      answers = sent.map(() => new Failure(error));
+      results = again === undefined ? answers : withAnswers(results, again, answers);
+      if (!results.some(isFailure)) break;
+      again = await repeatable(connection, groups, results, options, deadline, number);
+      if (again.length === 0) break;
+      sent = chosen(groups, again);
     }
-    if (again === undefined) results = answers;
-    else
-      again.forEach((index, position) => {
-        const { outcome } = (results[index] as Failure).error as OnetripError;
-        const { error } = (results[index] = answers[position]) as Partial<Failure>;
-        // What an earlier attempt may have done is not undone by how this one failed.
-        if (error instanceof OnetripError && error.outcome === "notExecuted") setOutcome(error, outcome);
-      });
-    if (!results.some(isFailure)) break;
-    again = await repeatable(connection, groups, results, options, deadline, number);
-    if (again.length === 0) break;
-    sent = again.map((index) => groups[index]);
+    deadline?.end();
+    return work.take(results, subject);
+  } catch (error) {
+    throw atCaller(error);
   }
-  deadline?.end();
+}
+
+const allFailed = (groups: readonly Group[], error: unknown): Failure[] => groups.map(() => new Failure(error));
+
+const chosen = (groups: readonly Group[], indexes: readonly number[]): Group[] => indexes.map((index) => groups[index]);
+
+/** The results with what was answered to the groups that were sent again. */
+function withAnswers<Taken>(
+  results: Result<Taken>[],
+  again: readonly number[],
+  answers: readonly Result<Taken>[],
+): Result<Taken>[] {
+  again.forEach((index, position) => {
+    const { outcome } = (results[index] as Failure).error as OnetripError;
+    const { error } = (results[index] = answers[position]) as Partial<Failure>;
+    // What an earlier attempt may have done is not undone by how this one failed.
+    if (error instanceof OnetripError && error.outcome === "notExecuted") setOutcome(error, outcome);
+  });
   return results;
 }
 

@@ -26,6 +26,44 @@ export interface Answer {
 }
 
 /**
+ * The answer to one statement if it is rows and nothing else: what most queries get, read without what other answers need.
+ * Undefined for every other and for one that is corrupt, which are for `ResponseReader`.
+ */
+export function readRows(answer: Uint8Array, groups: readonly Group[]): Answer | undefined {
+  const [{ statements, mode }] = groups;
+  const { mapping, arrayRows, commandTag } = statements[0];
+  if (groups.length > 1 || statements.length > 1 || mode !== undefined || commandTag) return undefined;
+  const reader = Reader.of(answer, 0);
+  const { bytes, view, end } = reader;
+  const rows: Rows = [];
+  let shape: Shape | undefined;
+  let isOver = false;
+  try {
+    for (let at = 0; at + 5 < end;) {
+      const body = at + 5;
+      const next = at + 1 + view.getUint32(at + 1);
+      const tag = bytes[at];
+      if (next < body || next > end || isOver !== (tag === 0x5a)) return undefined;
+      if (tag === 0x46 && shape === undefined) {
+        shape = shapeOf(reader, body, next);
+        if (shape.duplicate !== undefined) return undefined;
+      } else if (tag === 0x42 && shape !== undefined) {
+        new BlockReader(reader, body, next, mapping).rows(shape, arrayRows, rows);
+      } else if (tag === 0x43) {
+        isOver = true;
+      } else if (tag === 0x5a) {
+        if (shape === undefined || next !== end || next !== body + 1 || bytes[body] !== 0x49) return undefined;
+        return { rows, fields: shape.fields, tag: "" };
+      } else if (tag !== 0x31 && tag !== 0x32) return undefined;
+      at = next;
+    }
+  } catch {
+    // Whatever it is, it happens again to who knows what to do about it.
+  }
+  return undefined;
+}
+
+/**
  * Reads an answer in column blocks to `groups`. The bytes may come in pieces that each end with a message: whole from the
  * endpoint, piece by piece from WebAssembly.
  */
@@ -156,7 +194,8 @@ export class ResponseReader {
     if (this.#shape === undefined || statement === undefined) reader.corrupt(at, "there are rows without fields");
     if (this.#undecoded !== undefined) return;
     try {
-      new BlockReader(reader, body, end, statement.mapping).rows(this.#shape, statement.arrayRows, this.#rows);
+      const { mapping, arrayRows } = statement;
+      new BlockReader(reader, body, end, mapping).rows(this.#shape, arrayRows, this.#rows);
     } catch (error) {
       if (error instanceof Malformed) reader.corrupt(at, error.message);
       if (!(error instanceof UsageError)) throw error;

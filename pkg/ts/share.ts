@@ -3,7 +3,8 @@
 import { EndpointError } from "./errors.js";
 import type { Options } from "./options.js";
 import { Failure, type Result } from "./protocol.js";
-import { request, type Connection } from "./request.js";
+import { request, type Connection, type Work } from "./request.js";
+import type { Answer } from "./response.js";
 import type { Group } from "./statement.js";
 
 /** A request holds so many groups at most, and about so many characters: endpoints limit bodies, to 1 MiB or so. */
@@ -68,11 +69,16 @@ class SharedRequest {
 }
 
 async function send(connection: Connection, groups: readonly Group[], options: Options): Promise<readonly Result[]> {
-  const results = await request(connection, groups, options);
+  const results = await request(connection, AS_THEY_ARE, groups, options);
   if (groups.length === 1 || !results.every(isRefusedAsWhole)) return results;
   // Nothing was executed, and whose fault it was the endpoint does not say: each finds out by itself.
-  return (await Promise.all(groups.map((group) => request(connection, [group], options)))).flat();
+  return (await Promise.all(groups.map((group) => request(connection, AS_THEY_ARE, [group], options)))).flat();
 }
+
+const AS_THEY_ARE: Work<readonly Group[], Answer, readonly Result[]> = {
+  groups: (groups) => groups,
+  take: (results) => results,
+};
 
 /** Whether the endpoint refused the body, which may be because of one group alone, or because it takes no groups. */
 function isRefusedAsWhole(result: Result): boolean {
