@@ -213,6 +213,23 @@ async fn a_first_one_whose_client_or_deadline_is_gone_is_cancelled_and_those_beh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_given_up_because_it_takes_long_is_known_to_take_long() {
+    let one = OneConnection::start("short_request = '100ms'").await;
+    one.know(&[gate(2), tagged(0)]).await;
+    one.lock(2).await;
+    let asked = one.send_all(vec![(gate(2), &[]), (tagged(2), &[])]).await;
+    one.eventually("the first one waits", async |it| it.blocked().await == 1).await;
+    let [first, second] = asked.try_into().unwrap();
+    // Long enough for its share in the moving average.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    first.abort();
+    check_tag(&second.await.unwrap().json(), 2);
+    one.unlock(2).await;
+    one.answers(vec![gate(2), tagged(3), tagged(4)]).await;
+    assert_eq!(one.flights()[0], 1, "nobody goes along behind it again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_one_that_leaves_before_its_turn_is_skipped() {
     let one = OneConnection::start("").await;
     one.know(&[gate(3), tagged(0)]).await;

@@ -477,10 +477,14 @@ impl Exchange {
 impl Drop for Exchange {
     /// A client that went away, or whose deadline has passed, wants no answer.
     fn drop(&mut self) {
-        if let Some(lease) = self.lease.take()
+        if let Some(mut lease) = self.lease.take()
             && self.end.is_none()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
+            let connection = lease.connection();
+            let way = if self.leads { connection.fastest } else { Duration::ZERO };
+            let least = self.since.elapsed().saturating_sub(way);
+            self.progress.observe_given_up(&mut connection.statements, least);
             let baton = Baton { lease, behind: std::mem::take(&mut self.behind), cancelled: self.cancelled };
             let answers = u32::try_from(self.progress.groups_left()).unwrap_or(u32::MAX);
             let unsettled = u32::from(self.unsettled);

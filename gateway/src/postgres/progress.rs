@@ -317,6 +317,13 @@ impl Progress {
         }
     }
 
+    /// Learns how long the statements take at least, of a request that was given up.
+    pub(super) fn observe_given_up(&self, statements: &mut Statements, least: Duration) {
+        for key in self.written.statements.iter().filter_map(Sent::key) {
+            statements.outlasted(self.frames.get(key).unwrap_or_default(), least);
+        }
+    }
+
     /// What is left of a group that failed has no answers.
     fn group_ended(&mut self) {
         let end = self.written.group_ends.get(self.group).copied();

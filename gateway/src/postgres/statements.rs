@@ -91,6 +91,14 @@ impl Statements {
         habits.is_plain |= plain;
     }
 
+    /// Learns that a request that a statement was part of takes longer than so; nothing from one that was given up sooner.
+    pub(super) fn outlasted(&mut self, key: &[u8], least: Duration) {
+        let known = self.habits(key).map(|habits| Duration::from_micros(habits.micros));
+        if known.is_some_and(|known| least > known) {
+            self.observe(key, least, 0, false);
+        }
+    }
+
     /// A number for a statement that is about to be prepared, and room for it beside so many others of the same flight:
     /// the one used longest ago has to go. `None` where the flight itself fills the cache, with those others and with what
     /// it uses, which must not be closed in front of it.
