@@ -4,7 +4,7 @@ import type { Endpoint } from "./endpoint.js";
 import { EndpointError, NetworkError, OnetripError, ProtocolError, RefusedError, UsageError } from "./errors.js";
 import type { Options } from "./options.js";
 import { Passing } from "./passing.js";
-import { mediaType, named, type Message, type Protocol, type Result } from "./protocol.js";
+import { mediaType, named, post, type Message, type Protocol, type Result } from "./protocol.js";
 import { ResponseReader, readRows } from "./response.js";
 import type { Group, Statement } from "./statement.js";
 import type { Mapping, TransactionMode } from "./types.js";
@@ -47,7 +47,7 @@ export class Pipelines implements Protocol {
     };
     if (timeLeftMs !== undefined) headers["onetrip-deadline"] = String(timeLeftMs);
     if (options.headers !== undefined) Object.assign(headers, options.headers);
-    return { headers, body: groups.length === 1 ? bodyOf(groups[0]) : `{"groups":[${groups.map(bodyOf).join()}]}` };
+    return post(headers, groups.length === 1 ? bodyOf(groups[0]) : `{"groups":[${groups.map(bodyOf).join()}]}`);
   }
 
   #accept(groups: readonly Group[], { decode }: Options): string {
@@ -117,16 +117,19 @@ function bodyOf({ statements, mode }: Group): string {
 }
 
 function statementJson({ text, params, types }: Statement): string {
-  let list = "";
-  for (const param of params) list += `${list === "" ? "" : ","}${param === null ? "null" : stringJson(param)}`;
-  const declared = types === undefined ? "" : `,"types":${JSON.stringify(types)}`;
   // A program sends few statements often.
-  if (text !== latest.text) latest = { text, json: stringJson(text) };
-  return `{"sql":${latest.json},"params":[${list}]${declared}}`;
+  if (text !== latest.text) latest = { text, head: `{"sql":${stringJson(text)},"params":[` };
+  let json = latest.head;
+  for (let index = 0; index < params.length; index++) {
+    const param = params[index];
+    if (index > 0) json += ",";
+    json += param === null ? "null" : stringJson(param);
+  }
+  return json + (types === undefined ? "]}" : `],"types":${JSON.stringify(types)}}`);
 }
 
-/** The statement that was sent last, and its JSON. */
-let latest = { text: "", json: '""' };
+/** The statement that was sent last, and how its JSON begins. */
+let latest = { text: "", head: '{"sql":"","params":[' };
 
 function stringJson(text: string): string {
   // In a short text it is soon seen that nothing in it has to be escaped.

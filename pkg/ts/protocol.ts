@@ -38,11 +38,18 @@ export interface Protocol<Taken = Answer> {
 }
 
 /** What is sent. */
-export interface Message {
+export interface Message extends RequestInit {
   /** Names in lower case. The caller's own fetch may change them. */
   readonly headers: Record<string, string>;
-  readonly body: string;
 }
+
+/** A request's message. Credentials follow no redirect. */
+export const post = (headers: Record<string, string>, body: string): Message => ({
+  method: "POST",
+  headers,
+  body,
+  redirect: "manual",
+});
 
 /** What became of a group: an answer for each statement, or why there is none. */
 export type Result<Taken = Answer> = readonly Taken[] | Failure;

@@ -52,9 +52,7 @@ export async function request<Subject, Taken, Value>(
       let answers: Result<Taken>[];
       try {
         if (deadline?.signal.aborted) throw deadline.error(protocol.url, "notExecuted");
-        const { headers, body } = protocol.request(sent, options, deadline?.timeLeftMs());
-        // Credentials follow no redirect.
-        const init: RequestInit = { method: "POST", headers, body, redirect: "manual" };
+        const init = protocol.request(sent, options, deadline?.timeLeftMs());
         if (deadline !== undefined) init.signal = deadline.signal;
         let answered: Response;
         let bytes: ArrayBuffer;

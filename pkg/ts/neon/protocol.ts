@@ -2,7 +2,7 @@
 
 import { EndpointError, OnetripError, ProtocolError, RefusedError, SqlError, UsageError } from "../errors.js";
 import type { Options } from "../options.js";
-import type { Message, Protocol, Result } from "../protocol.js";
+import { post, type Message, type Protocol, type Result } from "../protocol.js";
 import { outcomeOfFailed, type Group, type Statement } from "../statement.js";
 import type { TransactionMode } from "../types.js";
 import { answersTo, errorFieldsOf } from "./answer.js";
@@ -33,10 +33,10 @@ export class SqlOverHttp implements Protocol {
       "neon-array-mode": "true",
     };
     const queries = statements.map(({ text, params }) => ({ query: text, params }));
-    return {
-      headers: Object.assign(headers, mode && headersOf(mode), options.headers),
-      body: JSON.stringify(queries.length === 1 && mode === undefined ? queries[0] : { queries }),
-    };
+    return post(
+      Object.assign(headers, mode && headersOf(mode), options.headers),
+      JSON.stringify(queries.length === 1 && mode === undefined ? queries[0] : { queries }),
+    );
   }
 
   async read(answered: Response, bytes: Uint8Array, [group]: readonly Group[]): Promise<Result[]> {
