@@ -118,9 +118,9 @@ const MEMBER_KINDS = [0, 1, 2, 4, 6, 9];
  * costs ten times as much as a substring.
  */
 export class BlockReader {
-  readonly #count: number;
-  readonly #ascii: string;
-  readonly #wide: string;
+  #count = 0;
+  #ascii = "";
+  #wide = "";
   #asciiAt = 0;
   #wideAt = 0;
   #at: number;
@@ -131,23 +131,22 @@ export class BlockReader {
     readonly end: number,
     readonly mapping: Mapping,
   ) {
-    const { bytes, view } = reader;
-    if (end - start < HEAD) reader.corrupt(start, "a block has the wrong length");
-    this.#count = view.getUint32(start, true);
-    const asciiEnd = start + HEAD + view.getUint32(start + 4, true);
-    const wideEnd = asciiEnd + view.getUint32(start + 8, true);
-    if (wideEnd > end) reader.corrupt(start, "a block has the wrong length");
-    this.#ascii = reader.text(start + HEAD, asciiEnd, 0);
-    this.#wide = reader.text(asciiEnd, wideEnd, bytes[start + 12]);
-    this.#at = wideEnd;
+    this.#at = start;
   }
 
   /** Appends the rows to `rows`. */
   rows(shape: Shape, arrays: boolean, rows: Rows): void {
     const { reader, end } = this;
+    const { view } = reader;
     const { fields, stores, keys } = shape;
-    const count = this.#count;
     const width = fields.length;
+    const start = this.#at;
+    const ascii = reader.fits(start, HEAD, end);
+    const count = (this.#count = view.getUint32(start, true));
+    const wide = reader.fits(ascii, view.getUint32(start + 4, true), end);
+    this.#at = reader.fits(wide, view.getUint32(start + 8, true), end);
+    this.#ascii = reader.text(ascii, wide, 0);
+    this.#wide = reader.text(wide, this.#at, reader.bytes[start + 12]);
     if (count > (width === 0 ? EMPTY_ROWS_LIMIT : end - this.#at))
       reader.corrupt(this.#at, "a block has the wrong length");
     const first = rows.length;
@@ -335,13 +334,8 @@ function shapeOfKeys(reader: Reader, start: number, end: number): ObjectShape {
   let shape = objectShapes.get(text);
   if (shape === undefined) {
     const keys = json(text);
-    // At least one, for its column has bytes that bound the number of objects.
-    if (
-      !Array.isArray(keys) ||
-      keys.length === 0 ||
-      keys.length > COLUMNS_LIMIT ||
-      keys.some((key) => typeof key !== "string")
-    )
+    // At least one, for its column has bytes that bound the number of objects; how many there can be the text bounds.
+    if (!Array.isArray(keys) || keys.length === 0 || keys.some((key) => typeof key !== "string"))
       reader.corrupt(start, "the keys of objects are not a list of texts");
     shape = objectShape(keys as string[]);
     if (objectShapes.size === SHAPES_KEPT) objectShapes.clear();
