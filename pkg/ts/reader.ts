@@ -60,7 +60,7 @@ export class Reader {
   /** The offset behind `length` bytes from `at`, which must not go beyond `end`. */
   fits(at: number, length: number, end: number): number {
     const next = at + length;
-    if (next > end) this.corrupt(at, "a part of a block is longer than the block");
+    if (next > end) this.corrupt(at, "a block has the wrong length");
     return next;
   }
 
