@@ -68,7 +68,18 @@ const benchmarks = {
   pgbouncer: (options) => pgbouncer.measure({ ...options, log: progress }),
 };
 
-const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+const USAGE = "node bench/run.mjs [name …] [--rounds=N] [--sliceMs=N] [--write-docs]";
+const KNOWN = /^--(rounds=\d+|sliceMs=\d+|write-docs)$/;
+const names = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
+const strange = process.argv.slice(2).find((argument) => argument.startsWith("-") && !KNOWN.test(argument));
+if (strange !== undefined) {
+  const isHelp = strange === "--help" || strange === "-h";
+  if (!isHelp) console.error(`There is no option ${strange}.`);
+  console[isHelp ? "log" : "error"](
+    `${USAGE}\nThe names are ${[...Object.keys(benchmarks), "docs"].join(", ")}; without one all of them run.`,
+  );
+  process.exit(isHelp ? 0 : 2);
+}
 const number = (name) => {
   const found = process.argv.map((argument) => new RegExp(`^--${name}=(\\d+)$`).exec(argument)).find(Boolean);
   return found === undefined ? {} : { [name]: Number(found[1]) };
