@@ -94,10 +94,14 @@ function objectShape(keys: readonly string[]): ObjectShape {
 const storesOf = (keys: readonly string[], next: () => Store): Store[] =>
   keys.map((key) => (key === "__proto__" ? define : next()));
 
-function makeObjects(shape: ObjectShape, count: number, objects: Rows): void {
+/** So many objects, in an array that has no room to spare if there is one, or behind `objects`. */
+function makeObjects(shape: ObjectShape, count: number, objects?: Rows): Rows {
   if (shape.rows < MANY_ROWS && (shape.rows += count) >= MANY_ROWS) shape.stores = storesOf(shape.keys, nextStore);
   const { clone, template } = shape;
+  if (objects === undefined && count === 1) return [clone(template)];
+  objects ??= [];
   for (let row = 0; row < count; row++) objects.push(clone(template));
+  return objects;
 }
 
 const HEAD = 13;
@@ -134,8 +138,8 @@ export class BlockReader {
     this.#at = start;
   }
 
-  /** Appends the rows to `rows`. */
-  rows(shape: Shape, arrays: boolean, rows: Rows): void {
+  /** The rows, behind those that there are. */
+  rows(shape: Shape, arrays: boolean, before?: Rows): Rows {
     const { reader, end } = this;
     const { view } = reader;
     const { fields, stores, keys } = shape;
@@ -149,10 +153,10 @@ export class BlockReader {
     this.#wide = reader.text(wide, this.#at, reader.bytes[start + 12]);
     if (count > (width === 0 ? EMPTY_ROWS_LIMIT : end - this.#at))
       reader.corrupt(this.#at, "a block has the wrong length");
-    const first = rows.length;
+    const first = before?.length ?? 0;
+    const rows = arrays ? (before ?? []) : makeObjects(shape, count, before);
     if (arrays)
       for (let row = 0; row < count; row++) rows.push(new Array<null>(width).fill(null) as unknown as Rows[number]);
-    else makeObjects(shape, count, rows);
     // The values of one column after the other.
     const values: unknown[] = new Array<unknown>(count);
     for (let column = 0; column < width; column++) {
@@ -162,6 +166,7 @@ export class BlockReader {
     }
     if (this.#at !== end || this.#asciiAt !== this.#ascii.length || this.#wideAt !== this.#wide.length)
       reader.corrupt(this.#at, "a block has the wrong length");
+    return rows;
   }
 
   /** Reads the next column, which is a field of the rows or, without `field`, a member of objects `depth` deep. */
@@ -316,8 +321,7 @@ export class BlockReader {
     const keysFrom = reader.fits(from, 4, end);
     this.#at = reader.fits(keysFrom, view.getUint32(from, true), end);
     const shape = shapeOfKeys(reader, keysFrom, this.#at);
-    const objects: Rows = [];
-    makeObjects(shape, count, objects);
+    const objects = makeObjects(shape, count);
     const members: unknown[] = new Array<unknown>(count);
     shape.keys.forEach((key, index) => {
       this.#column(members, undefined, depth + 1);

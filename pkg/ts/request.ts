@@ -68,7 +68,7 @@ export async function request<Subject, Taken, Value>(
         answers = allFailed(sent, error);
       }
       results = again === undefined ? answers : withAnswers(results, again, answers);
-      if (!hasFailure(results)) break;
+      if (!results.some(isFailure)) break;
       again = await repeatable(connection, groups, results, options, deadline, number);
       if (again.length === 0) break;
       sent = chosen(groups, again);
@@ -97,12 +97,6 @@ function withAnswers<Taken>(
     if (error instanceof OnetripError && error.outcome === "notExecuted") setOutcome(error, outcome);
   });
   return results;
-}
-
-/** What `some` would tell, which costs more than one result. */
-function hasFailure(results: readonly Result<unknown>[]): boolean {
-  for (let index = 0; index < results.length; index++) if (results[index] instanceof Failure) return true;
-  return false;
 }
 
 const isFailure = (result: Result<unknown>): result is Failure => result instanceof Failure;

@@ -35,7 +35,7 @@ export function readRows(answer: Uint8Array, groups: readonly Group[]): Answer |
   if (groups.length > 1 || statements.length > 1 || mode !== undefined || commandTag) return undefined;
   const reader = Reader.of(answer, 0);
   const { bytes, view, end } = reader;
-  const rows: Rows = [];
+  let rows: Rows | undefined;
   let shape: Shape | undefined;
   let isOver = false;
   try {
@@ -48,12 +48,12 @@ export function readRows(answer: Uint8Array, groups: readonly Group[]): Answer |
         shape = shapeOf(reader, body, next);
         if (shape.duplicate !== undefined) return undefined;
       } else if (tag === 0x42 && shape !== undefined) {
-        new BlockReader(reader, body, next, mapping).rows(shape, arrayRows, rows);
+        rows = new BlockReader(reader, body, next, mapping).rows(shape, arrayRows, rows);
       } else if (tag === 0x43) {
         isOver = true;
       } else if (tag === 0x5a) {
         if (shape === undefined || next !== end || next !== body + 1 || bytes[body] !== 0x49) return undefined;
-        return { rows, fields: shape.fields, tag: "" };
+        return { rows: rows ?? [], fields: shape.fields, tag: "" };
       } else if (tag !== 0x31 && tag !== 0x32) return undefined;
       at = next;
     }
