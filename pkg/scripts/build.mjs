@@ -156,7 +156,7 @@ function minify() {
       ...options,
       "--minify-identifiers",
       // Private methods that are none any more (eager.mjs).
-      "--mangle-props=^_[a-z]",
+      "--mangle-props=^eager_",
       "--sourcemap",
       "--target=es2022",
       "--log-level=warning",

@@ -111,12 +111,12 @@ function editsOf(node) {
   if (!ts.isClassLike(parent)) return around(`${name.text}: (${keyword} `, ")", name);
   if (HELD_BY_USERS.includes(parent.name.text)) return [];
   const owner = modifiers.includes(ts.SyntaxKind.StaticKeyword) ? "this" : "this.prototype";
-  const edits = around(`static { ${owner}.${name.text.replace("#", "_")} = (${keyword} `, "); }", name);
+  const edits = around(`static { ${owner}.${name.text.replace("#", "eager_")} = (${keyword} `, "); }", name);
   // What is assigned has no private name.
   if (ts.isPrivateIdentifier(name))
     (function visit(one) {
       if (one !== name && ts.isPrivateIdentifier(one) && one.text === name.text)
-        edits.push([one.getStart(), one.getStart() + 1, "_"]);
+        edits.push([one.getStart(), one.getStart() + 1, "eager_"]);
       ts.forEachChild(one, visit);
     })(parent);
   return edits;

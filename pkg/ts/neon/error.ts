@@ -46,6 +46,9 @@ export class NeonDbError extends Error {
 
   constructor(message: string) {
     super(message);
+    // All are there, as the original's are.
+    for (const field of errorFields) this[field] = undefined;
+    this.sourceError = undefined;
     (Error as { captureStackTrace?: (error: Error, above: unknown) => void }).captureStackTrace?.(this, NeonDbError);
   }
 }
@@ -75,5 +78,6 @@ export class DatabaseError extends Error {
     override readonly name: string,
   ) {
     super(message);
+    for (const field of errorFields) this[field] = undefined;
   }
 }
