@@ -87,7 +87,7 @@ export async function bundle(runtime, entry, outfile, { define, ...options } = {
     conditions: isLikeNode(runtime) ? [runtime, "node"] : ["workerd", "worker"],
     platform: isLikeNode(runtime) ? "node" : "neutral",
     external: ["node:*", "cloudflare:*"],
-    define: { STRINGS: JSON.stringify(["node", "workerd"].includes(runtime) ? "utf16" : "utf8"), ...define },
+    define: { LOCAL_STRINGS: JSON.stringify(["node", "workerd"].includes(runtime) ? "utf16" : "utf8"), ...define },
     // CommonJS asks for some of Node's modules only when it needs them.
     ...(isLikeNode(runtime) && {
       banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },

@@ -1,5 +1,5 @@
 // onetrip's candidates, from the built package in pkg/dist: what users install. `#onetrip` is its entry for the
-// runtime that is measured, and `STRINGS` what that entry asks for: text that is not ASCII as UTF-8 or as UTF-16.
+// runtime that is measured; each asks for text that is not ASCII as UTF-16. `LOCAL_STRINGS` is what the module makes of it.
 
 import { connect } from "#onetrip";
 import { source } from "#onetrip-wasm";
@@ -28,7 +28,7 @@ function asked(kind, options, answer) {
       return respond();
     };
     await connect(url, { ...options, fetch: first }).query(statement, [0]);
-    if (kind === BLOCKS && !accept.includes(`strings=${STRINGS}`)) throw new Error(`the client asks for ${accept}`);
+    if (kind === BLOCKS && !accept.includes(`strings=utf16`)) throw new Error(`the client asks for ${accept}`);
     const sql = connect(url, { ...options, fetch: async () => respond() });
     return () => sql.query(statement, [0]);
   };
@@ -68,16 +68,16 @@ async function frames(bytes) {
   const wasm = await loadFrom(source)();
   return () => {
     const reader = new ResponseReader([group]);
-    readFrames(wasm, bytes, STRINGS, { int8Binary: false, timestampsText: false, jsonText: false }, reader);
+    readFrames(wasm, bytes, LOCAL_STRINGS, { int8Binary: false, timestampsText: false, jsonText: false }, reader);
     return reader.finish()[0][0].rows;
   };
 }
 
 export const onetrip = {
-  "onetrip, blocks": { format: `${STRINGS}.blocks`, open: client(BLOCKS) },
+  "onetrip, blocks": { format: "utf16.blocks", open: client(BLOCKS) },
   "onetrip, wasm": { format: "frames", open: client(FRAMES, { decode: "local" }) },
-  "onetrip, blocks, no Response": { format: `${STRINGS}.blocks`, open: clientAlone(BLOCKS) },
+  "onetrip, blocks, no Response": { format: "utf16.blocks", open: clientAlone(BLOCKS) },
   "onetrip, wasm, no Response": { format: "frames", open: clientAlone(FRAMES, { decode: "local" }) },
-  "onetrip, decoder of blocks": { format: `${STRINGS}.blocks`, open: blocks },
+  "onetrip, decoder of blocks": { format: "utf16.blocks", open: blocks },
   "onetrip, decoder of frames, wasm": { format: "frames", open: frames },
 };

@@ -564,17 +564,28 @@ test("counts beyond the bytes are refused before anything is made for them", () 
   }
 });
 
-test("an arena that says ASCII and is not, is refused", () => {
+test("characters where bytes are counted are refused", () => {
   const columns = [{ name: "v", oid: 25, kind: "text", values: ["ab"] }];
-  for (const bytes of [
-    [0xc3, 0xa9],
-    [0xff, 0xfe],
+  const block = encode.block(1, columns);
+  block.set([0xc3, 0xa9], 5 + 13);
+  assert.throws(
+    () => read(concat(encode.fields(...columns), block, encode.complete("SELECT 1"), encode.ready())),
+    ProtocolError,
+  );
+});
+
+test("an unknown encoding is refused", () => {
+  for (const [value, at] of [
+    ["é", 5 + 12],
+    ["é".repeat(253), 5 + 13 + 2],
   ]) {
+    const columns = [{ name: "v", oid: 25, kind: "text", values: [value] }];
     const block = encode.block(1, columns);
-    block.set(bytes, 5 + 13);
+    assert.equal(block[at], 1);
+    block[at] = 2;
     assert.throws(
       () => read(concat(encode.fields(...columns), block, encode.complete("SELECT 1"), encode.ready())),
-      ProtocolError,
+      (error) => error instanceof ProtocolError && /encoding 2/.test(error.message),
     );
   }
 });

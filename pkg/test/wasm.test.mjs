@@ -65,8 +65,8 @@ test("flipped bytes in frames give rows or an error of onetrip's, and never a tr
   assert.ok(errors > 5000, `only ${errors} of the flipped answers were refused`);
 });
 
-test("the module's memory stays small, however long the answers are", async () => {
-  const wasm = await load();
+/** An answer in frames with one text column of these values. */
+function framesOf(values) {
   const frame = (tag, body) => {
     const message = Buffer.alloc(5 + body.length);
     message.write(tag);
@@ -78,13 +78,41 @@ test("the module's memory stays small, however long the answers are", async () =
     Buffer.from("v\0"),
     Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0]),
   ]);
-  const row = frame("D", Buffer.concat([Buffer.from([0, 1, 0, 0, 3, 232]), Buffer.alloc(1000, "x")]));
-  const long = Buffer.concat([
+  const row = (value) => {
+    const head = Buffer.from([0, 1, 0, 0, 0, 0]);
+    head.writeUInt32BE(value.length, 2);
+    return frame("D", Buffer.concat([head, value]));
+  };
+  return Buffer.concat([
     frame("T", Buffer.concat([Buffer.from([0, 1]), column])),
-    ...Array.from({ length: 30_000 }, () => row),
-    frame("C", Buffer.from("SELECT 30000\0")),
+    ...values.map(row),
+    frame("C", Buffer.from(`SELECT ${values.length}\0`)),
     frame("Z", Buffer.from("I")),
   ]);
+}
+
+test("text of any length that is not UTF-8, as a database of SQL_ASCII has it, is replaced where it is none", async () => {
+  const wasm = await load();
+  const values = [1, 100, 252, 253, 1000, 40_000, 70_000].flatMap((length) => [
+    Buffer.concat([Buffer.alloc(length - 1, "é"), Buffer.from([0xff])]),
+    Buffer.concat([Buffer.alloc(length, "x"), Buffer.from([0xe2, 0x82])]),
+  ]);
+  const frames = framesOf(values);
+  for (const strings of ["utf8", "utf16"]) {
+    const response = new GroupReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
+    readFrames(wasm, frames, strings, mappingOf(DEFAULTS), response);
+    const found = response.finish()[0].rows.map(({ v }) => v);
+    assert.deepEqual(
+      found,
+      values.map((value) => value.toString()),
+    );
+    assert.ok(found.every((text) => text.includes("\ufffd")));
+  }
+});
+
+test("the module's memory stays small, however long the answers are", async () => {
+  const wasm = await load();
+  const long = framesOf(Array.from({ length: 30_000 }, () => Buffer.alloc(1000, "x")));
   for (let round = 0; round < 3; round++) {
     const response = new GroupReader([{ text: "", mapping: DEFAULTS, arrayRows: false }]);
     readFrames(wasm, long, "utf16", mappingOf(DEFAULTS), response);

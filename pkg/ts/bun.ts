@@ -1,3 +1,15 @@
 // Entry for Bun.
 
-export * from "./index.js";
+import { decodeByBuffer } from "./buffer.js";
+import { connectIn, type Connect } from "./connect.js";
+import { loadFrom } from "./load.js";
+
+decodeByBuffer();
+
+/** Connects to a database. Opens nothing: `const sql = connect("https://role:password@endpoint.example/database")`. */
+export const connect: Connect = connectIn({
+  strings: "utf16",
+  localStrings: "utf8",
+  loadWasm: loadFrom(async () => (await import("./wasm/inline.js")).bytes()),
+});
+export * from "./public.js";

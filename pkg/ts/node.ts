@@ -1,7 +1,10 @@
 // Entry for Node.
 
+import { decodeByBuffer } from "./buffer.js";
 import { connectIn, type Connect } from "./connect.js";
 import { loadFrom } from "./load.js";
+
+decodeByBuffer();
 
 /** Connects to a database. Opens nothing: `const sql = connect("https://role:password@endpoint.example/database")`. */
 export const connect: Connect = connectIn({

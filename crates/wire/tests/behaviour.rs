@@ -402,6 +402,43 @@ fn strings_of_every_length_and_alphabet_come_through() {
 }
 
 #[test]
+fn text_that_is_not_utf_8_is_replaced_at_the_latest_by_the_reader() {
+    for len in [1, 252, 253, 65_535, 65_536] {
+        let mut value = "é".repeat(len / 2).into_bytes();
+        value.push(0xff);
+        let mut frames = Vec::new();
+        frames::fields(&mut frames, &[("c", 25)]);
+        frames::row(&mut frames, &[Some(&value)]);
+        frames::frame(&mut frames, b'Z', b"I");
+        let expected = Value::Text(String::from_utf8_lossy(&value).into_owned());
+        for strings in [Strings::Utf8, Strings::Utf16] {
+            let options = BlockOptions { strings, ..BlockOptions::default() };
+            let (rows, _) = blocks::read(&encode(Representation::Blocks(options), Batch::Single, &frames));
+            assert_eq!(rows, [[expected.clone()]]);
+        }
+    }
+}
+
+#[test]
+fn long_text_that_is_not_ascii_shares_the_arena_if_it_is_utf_16() {
+    let codes = |strings, len: usize| {
+        let mut frames = Vec::new();
+        frames::fields(&mut frames, &[("c", 25)]);
+        frames::row(&mut frames, &[Some("é".repeat(len / 2).as_bytes())]);
+        frames::frame(&mut frames, b'Z', b"I");
+        let options = BlockOptions { strings, ..BlockOptions::default() };
+        let out = encode(Representation::Blocks(options), Batch::Single, &frames);
+        let fields = frame::first(&out, &Limits::default()).unwrap().unwrap().frame_len();
+        let body = &out[fields + 5..];
+        let [ascii, wide] =
+            [4, 8].map(|at| u32::from_le_bytes(body[at..at + 4].try_into().unwrap()) as usize);
+        body[13 + ascii + wide + 1]
+    };
+    assert_eq!([252, 254, 65_534, 65_536].map(|len| codes(Strings::Utf16, len)), [253, 253, 253, 254]);
+    assert_eq!([252, 254].map(|len| codes(Strings::Utf8, len)), [253, 254]);
+}
+
+#[test]
 fn blocks_are_bounded_and_rows_without_columns_are_counted() {
     let mut frames = Vec::new();
     frames::fields(&mut frames, &[]);

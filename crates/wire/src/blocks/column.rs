@@ -21,12 +21,12 @@ pub(super) enum Kind {
     Objects = 9,
 }
 
-/// The longest string that stands in an arena, in bytes. Longer ones are decoded alone: a string cut out of a large
-/// one is slow in the caller's `JSON.stringify`.
-const SHORT: usize = 252;
+/// The codes of texts; below them are the lengths of those in the ASCII arena.
 const WIDE: u8 = 253;
 const LONG: u8 = 254;
 const NULL: u8 = 255;
+/// As many units as an extra of the wide arena can say; a text has at most one for each byte.
+const MANY: usize = u16::MAX as usize;
 
 /// The short strings of a block.
 #[derive(Default)]
@@ -103,16 +103,13 @@ fn text(column: &Column<'_>, strings: Strings, arenas: &mut Arenas, out: &mut Ve
     out.resize(codes + column.rows(), NULL);
     for (row, value) in column.iter().enumerate() {
         let Some(value) = value else { continue };
-        let code = match u8::try_from(value.len()) {
-            Ok(len) if value.len() <= SHORT && append_ascii(&mut arenas.ascii, value) => len,
-            Ok(_) if value.len() <= SHORT => {
-                let before = arenas.wide.len();
-                text::extend(&mut arenas.wide, value, strings);
-                let units = match strings {
-                    Strings::Utf8 => text::units(value),
-                    Strings::Utf16 => (arenas.wide.len() - before) / 2,
-                };
-                let units = u16::try_from(units).expect("at most 252 bytes are at most 252 units");
+        let short = u8::try_from(value.len()).ok().filter(|&len| len < WIDE);
+        let code = match short {
+            Some(len) if append_ascii(&mut arenas.ascii, value) => len,
+            // What is decoded with others is decoded several times faster; in UTF-8 the units have to be counted.
+            _ if short.is_some() || strings == Strings::Utf16 && value.len() <= MANY && !value.is_ascii() => {
+                let units = u16::try_from(text::append(&mut arenas.wide, value, strings))
+                    .expect("there are no more units than bytes");
                 out.extend_from_slice(&units.to_le_bytes());
                 WIDE
             }
@@ -151,8 +148,8 @@ fn append_ascii(arena: &mut Vec<u8>, text: &[u8]) -> bool {
 
 /// Appends an encoding, a length and text of any length that is decoded alone.
 fn long(value: &[u8], strings: Strings, out: &mut Vec<u8>) {
-    if value.is_ascii() {
-        // Shorter in UTF-8, and decodes fast everywhere.
+    // ASCII is shorter in UTF-8, and decodes fast everywhere. Readers replace what is not UTF-8, so that nobody looks twice.
+    if strings == Strings::Utf8 || value.is_ascii() {
         out.push(code(Strings::Utf8));
         length(out, value.len());
         out.extend_from_slice(value);
@@ -161,7 +158,7 @@ fn long(value: &[u8], strings: Strings, out: &mut Vec<u8>) {
     out.push(code(strings));
     let place = out.len();
     length(out, 0);
-    text::extend(out, value, strings);
+    text::append(out, value, strings);
     let len = u32::try_from(out.len() - place - 4).expect("a row is under 2 GiB");
     if let Some(place) = out.get_mut(place..place + 4) {
         place.copy_from_slice(&len.to_le_bytes());

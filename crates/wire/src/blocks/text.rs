@@ -6,24 +6,26 @@ use alloc::vec::Vec;
 
 use crate::representation::Strings;
 
-/// Appends the text of a value. A database of encoding SQL_ASCII may hold bytes that are not UTF-8; they become U+FFFD.
-pub(super) fn extend(out: &mut Vec<u8>, value: &[u8], strings: Strings) {
+/// Appends the text of a value and says how many units of UTF-16 it has. A database of encoding SQL_ASCII may hold bytes
+/// that are not UTF-8; they become U+FFFD.
+pub(super) fn append(out: &mut Vec<u8>, value: &[u8], strings: Strings) -> usize {
     match strings {
-        Strings::Utf8 => out.extend_from_slice(decoded(value).as_bytes()),
+        Strings::Utf8 => {
+            let text = decoded(value);
+            out.extend_from_slice(text.as_bytes());
+            // Each character has one first byte, and two units if it has four bytes.
+            let units = |byte: &u8| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0);
+            text.as_bytes().iter().map(units).sum()
+        }
         Strings::Utf16 => {
+            let before = out.len();
             if !utf16(out, value) {
                 let well_formed = utf16(out, String::from_utf8_lossy(value).as_bytes());
                 debug_assert!(well_formed, "a String is UTF-8");
             }
+            (out.len() - before) / 2
         }
     }
-}
-
-/// How many units of UTF-16 the text of a value has.
-pub(super) fn units(value: &[u8]) -> usize {
-    // Each character has one first byte, and two units if it has four bytes.
-    let units = |byte: &u8| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0);
-    decoded(value).as_bytes().iter().map(units).sum()
 }
 
 fn decoded(value: &[u8]) -> Cow<'_, str> {
@@ -95,11 +97,10 @@ mod tests {
         let text = String::from_utf8_lossy(value);
         let expected: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let mut out = b"before".to_vec();
-        extend(&mut out, value, Strings::Utf16);
+        assert_eq!(append(&mut out, value, Strings::Utf16), expected.len() / 2, "{value:x?}");
         assert_eq!(out, [b"before", expected.as_slice()].concat(), "{value:x?}");
-        assert_eq!(units(value), expected.len() / 2, "{value:x?}");
         let mut out = Vec::new();
-        extend(&mut out, value, Strings::Utf8);
+        assert_eq!(append(&mut out, value, Strings::Utf8), expected.len() / 2, "{value:x?}");
         assert_eq!(out, text.as_bytes(), "{value:x?}");
     }
 
@@ -111,7 +112,7 @@ mod tests {
         }
         let expected: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let mut out = Vec::new();
-        extend(&mut out, text.as_bytes(), Strings::Utf16);
+        append(&mut out, text.as_bytes(), Strings::Utf16);
         assert!(
             out == expected,
             "they differ at {:?}",

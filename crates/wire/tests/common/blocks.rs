@@ -165,7 +165,7 @@ fn string(code: u8, at: &mut Cursor<'_>, arenas: &mut Arenas<'_>) -> Value {
 
 fn text(encoding: u8, bytes: &[u8]) -> String {
     match encoding {
-        0 => String::from_utf8(bytes.to_vec()).unwrap(),
+        0 => String::from_utf8_lossy(bytes).into_owned(),
         1 => {
             let units: Vec<u16> =
                 bytes.as_chunks::<2>().0.iter().map(|&pair| u16::from_le_bytes(pair)).collect();
