@@ -75,6 +75,8 @@ async function configure(
   const { file } = await bundle(entry, program, `${id}.js`, {
     external: ["input"],
     minify,
+    // As wrangler has it, minified or not.
+    keepNames: true,
     define: { MEDIA_TYPE: JSON.stringify(type ?? ""), DECODE: JSON.stringify(decode ?? "") },
     ...(importWasm && { banner: { js: 'import module from "./onetrip_bg.wasm"; globalThis.module = module;' } }),
   });

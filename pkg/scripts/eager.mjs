@@ -4,6 +4,10 @@
 // V8 compiles at once what stands in parentheses, `(function () {…})`, and bundlers keep such parentheses for its sake. So
 // functions that are declared become constants, and methods are assigned to their prototype. Which ones is found by asking:
 // a query is run over an answer from here, and V8 says what was called.
+//
+// All functions of these files lose their names on the way, which a constant gives to what is assigned to it, but not to `(0, …)`: bundlers
+// for Workers keep names by a call for each, when the module is evaluated or, of functions within functions, whenever one is
+// made. Stacks have them still, for V8 reads them there, and so have the classes that users see.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";
@@ -78,46 +82,69 @@ const HELD_BY_USERS = ["LazyQuery", "SqlFragment", "TypedValue"];
 function rewritten(text, ranges) {
   const source = ts.createSourceFile("file.js", text, ts.ScriptTarget.Latest, true);
   const functions = [];
+  const classes = [];
   (function visit(node) {
     if (ts.isFunctionLike(node) && node.body !== undefined) functions.push(node);
+    if (ts.isClassDeclaration(node)) classes.push(node);
     ts.forEachChild(node, visit);
   })(source);
-  /** `[from, to, text]` */
-  const edits = [];
+  const called = new Set();
   for (const { startOffset, endOffset } of ranges) {
     // For V8 a method begins at its name; of functions that end together each is in the one before.
     const node = functions.findLast((one) => one.end === endOffset && one.getStart() <= startOffset);
-    if (node !== undefined && !isShort(node)) edits.push(...editsOf(node));
+    if (node !== undefined && !isShort(node)) called.add(node);
   }
+  /** `[from, to, text]` */
+  const edits = [...functions.flatMap((node) => editsOf(node, called.has(node))), ...classes.flatMap(editsOfClass)];
   let written = "";
   let at = 0;
-  for (const [from, to, inserted] of edits.sort((a, b) => a[0] - b[0])) {
+  for (const [from, to, inserted] of edits.sort((a, b) => a[0] - b[0] || a[1] - b[1])) {
     written += text.slice(at, from) + inserted;
     at = to;
   }
   return written + text.slice(at);
 }
 
-/** The edits that make one function a function in parentheses; none if it cannot be one. */
-function editsOf(node) {
-  const start = node.getStart();
-  const around = (before, after, name) => [
-    [start, name?.end ?? start, before],
-    [node.end, node.end, after],
-  ];
-  if (ts.isArrowFunction(node) || ts.isFunctionExpression(node)) return around("(", ")");
-  const modifiers = ts.getModifiers(node)?.map(({ kind }) => kind) ?? [];
-  const keyword = modifiers.includes(ts.SyntaxKind.AsyncKeyword) ? "async function" : "function";
+const has = (node, kind) => ts.getModifiers(node)?.some((modifier) => modifier.kind === kind) ?? false;
+
+/** Whether a function without a name gets one where it stands. */
+const isNamed = ({ parent, name }) =>
+  name === undefined &&
+  (ts.isVariableDeclaration(parent) ||
+    ts.isPropertyAssignment(parent) ||
+    (ts.isBinaryExpression(parent) && parent.operatorToken.kind === ts.SyntaxKind.EqualsToken));
+
+/** The edits that put `before` in front of a node, or in the place of its beginning up to its name, and `after` behind it. */
+const around = (node, before, after, name) => [
+  [node.getStart(), name?.end ?? node.getStart(), before],
+  [node.end, node.end, after],
+];
+
+/** The beginning of a declaration as a constant. */
+const constant = (node) => `${has(node, ts.SyntaxKind.ExportKeyword) ? "export " : ""}const ${node.name.text} = `;
+
+/** The edits that take the name off one function, and put it into parentheses if it is called first. */
+function editsOf(node, isCalled) {
   const { name, parent } = node;
+  const isAsync = has(node, ts.SyntaxKind.AsyncKeyword);
+  const keyword = isAsync ? "async function" : "function";
   if (ts.isFunctionDeclaration(node)) {
-    const exported = modifiers.includes(ts.SyntaxKind.ExportKeyword) ? "export " : "";
-    return around(`${exported}const ${name.text} = (${keyword} `, ");", name);
+    if (!ts.isSourceFile(parent)) return [];
+    if (isCalled) return around(node, `${constant(node)}(0, (${keyword} `, "));", name);
+    // As an arrow function, for behind a comma V8 compiles what begins with `function`.
+    const arrow = node.body.getStart();
+    return [...around(node, `${constant(node)}(0, ${isAsync ? "async " : ""}`, ");", name), [arrow, arrow, "=> "]];
   }
-  if (!ts.isMethodDeclaration(node)) return [];
-  if (!ts.isClassLike(parent)) return around(`${name.text}: (${keyword} `, ")", name);
+  if (ts.isArrowFunction(node) || ts.isFunctionExpression(node)) {
+    if (isNamed(node) && (isCalled || ts.isArrowFunction(node)))
+      return around(node, isCalled ? "(0, (" : "(0, ", isCalled ? "))" : ")");
+    return isCalled ? around(node, "(", ")") : [];
+  }
+  if (!isCalled || !ts.isMethodDeclaration(node)) return [];
+  if (!ts.isClassLike(parent)) return around(node, `${name.text}: (0, (${keyword} `, "))", name);
   if (HELD_BY_USERS.includes(parent.name.text)) return [];
-  const owner = modifiers.includes(ts.SyntaxKind.StaticKeyword) ? "this" : "this.prototype";
-  const edits = around(`static { ${owner}.${name.text.replace("#", "eager_")} = (${keyword} `, "); }", name);
+  const owner = has(node, ts.SyntaxKind.StaticKeyword) ? "this" : "this.prototype";
+  const edits = around(node, `static { ${owner}.${name.text.replace("#", "eager_")} = (${keyword} `, "); }", name);
   // What is assigned has no private name.
   if (ts.isPrivateIdentifier(name))
     (function visit(one) {
@@ -126,4 +153,10 @@ function editsOf(node) {
       ts.forEachChild(one, visit);
     })(parent);
   return edits;
+}
+
+/** The same of a class that users never see. */
+function editsOfClass(node) {
+  const isSeen = HELD_BY_USERS.includes(node.name.text) || node.name.text.endsWith("Error");
+  return isSeen || !ts.isSourceFile(node.parent) ? [] : around(node, `${constant(node)}(0, class `, ");", node.name);
 }

@@ -4,7 +4,7 @@
 // answer is a ProtocolError that names the offset, never garbage and never a large allocation.
 
 import type { Reader } from "./reader.js";
-import { define, nextClone, nextStore, store, storeElement, type Clone, type Rows, type Store } from "./rows.js";
+import { define, nextClone, nextStore, sharedStore, storeElement, type Clone, type Rows, type Store } from "./rows.js";
 import { duplicateOf } from "./statement.js";
 import { safe, textReader, timestamp } from "./values.js";
 import type { Field, Mapping } from "./types.js";
@@ -88,7 +88,7 @@ function newShape(reader: Reader, start: number, text: string): Shape {
 function objectShape(keys: readonly string[]): ObjectShape {
   // JSON.parse, unlike an assignment, makes an ordinary property of a key __proto__, too.
   const template = JSON.parse(`{${keys.map((key) => `${JSON.stringify(key)}:null`).join()}}`) as Shape["template"];
-  return { keys, template, clone: nextClone(), stores: storesOf(keys, () => store), rows: 0 };
+  return { keys, template, clone: nextClone(), stores: storesOf(keys, sharedStore), rows: 0 };
 }
 
 const storesOf = (keys: readonly string[], next: () => Store): Store[] =>

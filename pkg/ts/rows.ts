@@ -27,10 +27,10 @@ export function nextStore(): Store {
   return stores[storesGiven++ % stores.length];
 }
 
-/** The place that all columns share that are not worth one of their own. */
-export const store: Store = (rows, first, values, key) => {
-  for (let row = 0; row < values.length; row++) rows[first + row][key] = values[row];
-};
+/** A place for a column that is not worth one of its own. There are a few, so that a first answer makes none hot. */
+export function sharedStore(): Store {
+  return shared[sharedGiven++ % shared.length];
+}
 
 /** The same for rows that are arrays, whose elements are all alike. */
 export const storeElement = ((rows: unknown[][], first: number, values: readonly unknown[], key: number) => {
@@ -45,23 +45,31 @@ export const define: Store = (rows, first, values, key) => {
 
 let clonesGiven = 0;
 let storesGiven = 0;
+let sharedGiven = 0;
 let stores: readonly Store[] | undefined;
+
+// prettier-ignore
+const shared: readonly Store[] = [
+  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
+  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
+  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
+];
 
 /** For the first query, whose rows may hold objects. */
 const clones: Clone[] = [(template) => ({ ...template }), (template) => ({ ...template })];
 const FIRST_CLONES = 2;
 
-// Functions, so that a first query of few rows need not pay for them.
+// Functions, so that a first query of few rows need not pay for them; with a body in braces, for of others V8 reads all.
 // prettier-ignore
-const moreClones = (): readonly Clone[] => [
+function moreClones(): readonly Clone[] { return [
   (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }),
   (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }),
   (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }),
   (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }), (t) => ({ ...t }),
-];
+]; }
 
 // prettier-ignore
-const makeStores = (): readonly Store[] => [
+function makeStores(): readonly Store[] { return [
   (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
   (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
   (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
@@ -94,36 +102,4 @@ const makeStores = (): readonly Store[] => [
   (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
   (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
   (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-];
+]; }

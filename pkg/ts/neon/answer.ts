@@ -2,7 +2,7 @@
 
 import { ProtocolError, TruncatedError, UsageError, setOutcome, type SqlErrorFields } from "../errors.js";
 import type { Answer } from "../response.js";
-import { define, store, storeElement, type Rows } from "../rows.js";
+import { define, sharedStore, storeElement, type Rows } from "../rows.js";
 import { duplicateError, duplicateOf, type Statement } from "../statement.js";
 import type { Field } from "../types.js";
 import { Malformed, textReader } from "../values.js";
@@ -90,7 +90,7 @@ function answer({ fields: columns, rows: texts, command = "", rowCount = null }:
       values[row] = text === null || read === undefined ? text : readable(read, text);
     }
     if (arrayRows) storeElement(rows, 0, values, column as unknown as string);
-    else (field.name === "__proto__" ? define : store)(rows, 0, values, field.name);
+    else (field.name === "__proto__" ? define : sharedStore())(rows, 0, values, field.name);
   });
   return { rows, fields, tag: rowCount === null ? command : `${command} ${rowCount}` };
 }
