@@ -5,9 +5,10 @@
 // functions that are declared become constants, and methods are assigned to their prototype. Which ones is found by asking:
 // a query is run over an answer from here, and V8 says what was called.
 //
-// All functions of these files lose their names on the way, which a constant gives to what is assigned to it, but not to `(0, …)`: bundlers
-// for Workers keep names by a call for each, when the module is evaluated or, of functions within functions, whenever one is
-// made. Stacks have them still, for V8 reads them there, and so have the classes that users see.
+// Functions of these files lose their names on the way, which a constant gives to what is assigned to it, but not to
+// `(0, …)` or `Object && …`: bundlers for Workers keep names by a call for each, when the module is evaluated or, of functions
+// within functions, whenever one is made. Stacks have most of them still, for V8 finds them where they are assigned, and the
+// classes that users see keep theirs.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";
@@ -131,14 +132,17 @@ function editsOf(node, isCalled) {
   if (ts.isFunctionDeclaration(node)) {
     if (!ts.isSourceFile(parent)) return [];
     if (isCalled) return around(node, `${constant(node)}(0, (${keyword} `, "));", name);
-    // As an arrow function, for behind a comma V8 compiles what begins with `function`.
-    const arrow = node.body.getStart();
-    return [...around(node, `${constant(node)}(0, ${isAsync ? "async " : ""}`, ");", name), [arrow, arrow, "=> "]];
+    // Not in parentheses: V8 would parse it as a whole, for there it could be a parameter's default.
+    return around(node, `${constant(node)}Object && ${keyword} `, ";", name);
   }
   if (ts.isArrowFunction(node) || ts.isFunctionExpression(node)) {
-    if (isNamed(node) && (isCalled || ts.isArrowFunction(node)))
-      return around(node, isCalled ? "(0, (" : "(0, ", isCalled ? "))" : ")");
-    return isCalled ? around(node, "(", ")") : [];
+    if (isCalled) return isNamed(node) ? around(node, "(0, (", "))") : around(node, "(", ")");
+    // A module's own arrow functions know no other `this` than it has.
+    const isConstant = ts.isVariableDeclaration(parent) && ts.isSourceFile(parent.parent.parent.parent);
+    if (!isConstant || isAsync || !ts.isArrowFunction(node)) return [];
+    const arrow = node.equalsGreaterThanToken;
+    const [before, after] = ts.isBlock(node.body) ? ["", ""] : ["{ return ", "; }"];
+    return [...around(node, `Object && ${keyword} `, after), [arrow.getStart(), arrow.end, before]];
   }
   if (!isCalled || !ts.isMethodDeclaration(node)) return [];
   if (!ts.isClassLike(parent)) return around(node, `${name.text}: (0, (${keyword} `, "))", name);

@@ -4,7 +4,7 @@ import { parseEndpoint } from "./endpoint.js";
 import { UsageError } from "./errors.js";
 import { DEFAULTS, merge } from "./options.js";
 import { Pipelines, type Runtime } from "./pipeline.js";
-import { senderOf } from "./sender.js";
+import { ConnectionSender } from "./sender.js";
 import { makeSql } from "./sql.js";
 import type { ConnectOptions, Sql } from "./types.js";
 
@@ -22,6 +22,6 @@ export function connectIn(runtime: Runtime): Connect {
     if (fetch !== undefined && typeof fetch !== "function")
       throw new UsageError('The option "fetch" must be a function.');
     const protocol = new Pipelines(parseEndpoint(url as string | URL, { role, password }), runtime);
-    return makeSql(senderOf({ protocol, fetch, loadWasm: runtime.loadWasm }), merge(DEFAULTS, options));
+    return makeSql(new ConnectionSender({ protocol, fetch, loadWasm: runtime.loadWasm }), merge(DEFAULTS, options));
   };
 }

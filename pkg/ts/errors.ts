@@ -16,8 +16,10 @@ export abstract class OnetripError extends Error {
   /** The request's name in the endpoint's log, if the endpoint answered. */
   declare requestId?: string;
 
+  /** The name of its class, which bundlers shorten. */
   override get name(): string {
-    return "OnetripError";
+    const { kind = "onetrip" } = this as Partial<this>;
+    return `${kind[0].toUpperCase()}${kind.slice(1)}Error`;
   }
 }
 
@@ -87,10 +89,6 @@ export class SqlError extends OnetripError implements SqlErrorFields {
     Object.assign(this, others, { statement, outcome });
     Object.defineProperty(this, "sql", { value: sql });
   }
-
-  override get name(): string {
-    return "SqlError";
-  }
 }
 
 /**
@@ -116,20 +114,12 @@ export class EndpointError extends OnetripError {
   ) {
     super(message);
   }
-
-  override get name(): string {
-    return "EndpointError";
-  }
 }
 
 /** The endpoint refused the request before PostgreSQL executed anything: credentials, limits, an unreachable database. */
 export class RefusedError extends EndpointError {
   override readonly kind = "refused";
   override readonly outcome: Outcome = "notExecuted";
-
-  override get name(): string {
-    return "RefusedError";
-  }
 }
 
 /**
@@ -151,10 +141,6 @@ export class NetworkError extends OnetripError {
     super(message, options);
     this.outcome = outcome;
   }
-
-  override get name(): string {
-    return "NetworkError";
-  }
 }
 
 /** No connection to the endpoint came about, so that nothing was executed. Workers and browsers never say so much. */
@@ -163,10 +149,6 @@ export class UnreachableError extends NetworkError {
 
   constructor(message: string, url: string, options?: ErrorOptions) {
     super(message, url, false, { ...options, outcome: "notExecuted" });
-  }
-
-  override get name(): string {
-    return "UnreachableError";
   }
 }
 
@@ -183,10 +165,6 @@ export class ProtocolError extends OnetripError {
   ) {
     super(message, options);
   }
-
-  override get name(): string {
-    return "ProtocolError";
-  }
 }
 
 /** An answer that is right as far as it goes. Users see a ProtocolError. */
@@ -196,8 +174,4 @@ export class TruncatedError extends ProtocolError {}
 export class UsageError extends OnetripError {
   readonly kind = "usage";
   readonly outcome: Outcome = "notExecuted";
-
-  override get name(): string {
-    return "UsageError";
-  }
 }

@@ -44,9 +44,13 @@ export const fragments = {
   /** Nothing. */
   empty: new SqlFragment([""]),
 
-  identifier: (...names: readonly unknown[]): SqlFragment => new SqlFragment([quoted("sql.identifier", names, ".")]),
+  identifier(...names: readonly unknown[]): SqlFragment {
+    return new SqlFragment([quoted("sql.identifier", names, ".")]);
+  },
 
-  columns: (names: unknown): SqlFragment => new SqlFragment([quoted("sql.columns", names)]),
+  columns(names: unknown): SqlFragment {
+    return new SqlFragment([quoted("sql.columns", names)]);
+  },
 
   list(values: unknown): SqlFragment {
     const elements = array("sql.list", values);

@@ -12,31 +12,35 @@ import { atCaller } from "./stack.js";
 import type { TransactionMode } from "./types.js";
 
 /** What the queries of a connection are sent by. */
-export function senderOf(connection: Connection): Sender {
-  let shared: SharedRequests | undefined;
+export class ConnectionSender implements Sender {
+  #shared: SharedRequests | undefined;
 
-  function one(query: LazyQuery<unknown>): Promise<unknown> {
-    return send(ONE, query, partsOf(query).wanted.options);
+  constructor(readonly connection: Connection) {}
+
+  one(query: LazyQuery<unknown>): Promise<unknown> {
+    return this.#send(ONE, query, partsOf(query).wanted.options);
   }
 
-  function transaction(
+  transaction(
     queries: readonly LazyQuery<unknown>[],
     options: Options,
     mode: TransactionMode | undefined,
   ): Promise<unknown[]> {
     const work: Work<readonly LazyQuery<unknown>[], Answer, unknown[]> = {
-      groups: () => [{ statements: queries.map(statementOf), mode }],
+      groups() {
+        return [{ statements: queries.map(statementOf), mode }];
+      },
       take([result]) {
         const answers = taken(result);
         return queries.map((query, index) => partsOf(query).wanted.form(answers[index]));
       },
     };
-    return send(work, queries, options);
+    return this.#send(work, queries, options);
   }
 
-  function response(query: LazyQuery<unknown>): Promise<Response> {
+  response(query: LazyQuery<unknown>): Promise<Response> {
     const { options, form, arrayRows } = partsOf(query).wanted;
-    const protocol = connection.protocol.json?.(form === full, arrayRows);
+    const protocol = this.connection.protocol.json?.(form === full, arrayRows);
     const work: Work<LazyQuery<unknown>, Response, Response> = {
       groups() {
         if (form !== rows && form !== full)
@@ -44,36 +48,31 @@ export function senderOf(connection: Connection): Sender {
         if (protocol === undefined) throw new UsageError("response() needs an onetrip endpoint.");
         return ONE.groups(query);
       },
-      take: ([result]) => taken(result)[0],
+      take([result]) {
+        return taken(result)[0];
+      },
     };
-    return request({ ...connection, protocol: protocol as Protocol<Response> }, work, query, options);
+    return request({ ...this.connection, protocol: protocol as Protocol<Response> }, work, query, options);
   }
 
-  function send<Subject, Value>(
-    work: Work<Subject, Answer, Value>,
-    subject: Subject,
-    options: Options,
-  ): Promise<Value> {
-    return options.shareRequests && connection.protocol.manyGroups
-      ? share(work, subject, options)
-      : request(connection, work, subject, options);
+  #send<Subject, Value>(work: Work<Subject, Answer, Value>, subject: Subject, options: Options): Promise<Value> {
+    return options.shareRequests && this.connection.protocol.manyGroups
+      ? this.#share(work, subject, options)
+      : request(this.connection, work, subject, options);
   }
 
   // A function that is async by itself: the code that awaits a query is what the stack of its error should show.
-  async function share<Subject, Value>(
-    work: Work<Subject, Answer, Value>,
-    subject: Subject,
-    options: Options,
-  ): Promise<Value> {
+  async #share<Subject, Value>(work: Work<Subject, Answer, Value>, subject: Subject, options: Options): Promise<Value> {
     try {
-      const results = await (shared ??= new SharedRequests(connection)).add(work.groups(subject)[0], options);
+      const results = await (this.#shared ??= new SharedRequests(this.connection)).add(
+        work.groups(subject)[0],
+        options,
+      );
       return work.take(results, subject);
     } catch (error) {
       throw atCaller(error);
     }
   }
-
-  return { one, transaction, response };
 }
 
 /** A query by itself. */

@@ -76,8 +76,12 @@ async function send(connection: Connection, groups: readonly Group[], options: O
 }
 
 const AS_THEY_ARE: Work<readonly Group[], Answer, readonly Result[]> = {
-  groups: (groups) => groups,
-  take: (results) => results,
+  groups(groups) {
+    return groups;
+  },
+  take(results) {
+    return results;
+  },
 };
 
 /** Whether the endpoint refused the body, which may be because of one group alone, or because it takes no groups. */

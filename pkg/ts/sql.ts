@@ -50,7 +50,9 @@ export function makeSql(sender: Sender, defaults: Options): Sql {
     },
 
     json: jsonValue,
-    with: (options) => makeSql(sender, merge(defaults, options)),
+    with(options) {
+      return makeSql(sender, merge(defaults, options));
+    },
   };
   return Object.assign(sql, fragments, members) as unknown as Sql;
 }

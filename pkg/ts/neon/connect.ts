@@ -2,7 +2,7 @@
 
 import { UsageError } from "../errors.js";
 import { DEFAULTS, merge } from "../options.js";
-import { senderOf } from "../sender.js";
+import { ConnectionSender } from "../sender.js";
 import { makeSql } from "../sql.js";
 import type { Sql } from "../types.js";
 import type { LoadWasm } from "../wasm.js";
@@ -23,6 +23,6 @@ export function connectIn(loadWasm: LoadWasm): NeonConnect {
     if (fetch !== undefined && typeof fetch !== "function")
       throw new UsageError('The option "fetch" must be a function.');
     const protocol = new SqlOverHttp(parseConnectionString(url, { role, password, endpoint }));
-    return makeSql(senderOf({ protocol, fetch, loadWasm }), merge(DEFAULTS, options));
+    return makeSql(new ConnectionSender({ protocol, fetch, loadWasm }), merge(DEFAULTS, options));
   };
 }
