@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use onetrip_wire::Limits;
-use onetrip_wire::backend::{CommandTag, ErrorResponse, TransactionStatus};
-use onetrip_wire::response::{Event, ResponseReader};
+use onetrip_wire::backend::{CommandTag, DataRow, ErrorResponse, Fields, TransactionStatus, tag};
+use onetrip_wire::response::{self, ResponseReader};
 
 use crate::catalogue::Known;
 use crate::effect::Effect;
@@ -120,8 +120,7 @@ impl Answer {
     pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.received_bytes = self.received_bytes.saturating_add(chunk.len());
         // Of a stream only what is at hand takes memory: a frame is limited, the answer is not.
-        let is_stream = matches!(self.expected.shape, Shape::Stream);
-        if self.received_bytes > self.limit_bytes && !is_stream {
+        if self.received_bytes > self.limit_bytes && !self.is_stream() {
             let limit = self.limit_bytes;
             return Err(Error::new(
                 Kind::Protocol,
@@ -132,10 +131,19 @@ impl Answer {
             ));
         }
         self.reader.push_bytes(chunk);
-        while let Some(event) = self.reader.event().map_err(Error::protocol)? {
-            self.take(event)?;
+        loop {
+            let taken = match self.reader.frame() {
+                Ok(None) => return Ok(()),
+                Ok(Some((tag, body))) => self.take(tag, body).map_err(|error| self.reader.in_frame(error)),
+                Err(error) => Err(error),
+            };
+            taken.map_err(Error::protocol)?;
         }
-        Ok(())
+    }
+
+    /// Whether its rows are taken as they arrive.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.expected.shape, Shape::Stream)
     }
 
     /// PostgreSQL's error, where the answer already holds one: it stands whatever becomes of the rest.
@@ -217,35 +225,31 @@ impl Answer {
         self.columns.is_some() || !self.results.is_empty() || self.failed.is_some()
     }
 
-    fn take(&mut self, event: Event) -> Result<(), Error> {
-        match event {
-            _ if matches!(self.expected.shape, Shape::Script)
-                && !matches!(event, Event::Failed(_) | Event::GroupEnd(_)) => {}
-            Event::Fields(fields) => {
-                self.columns = Some(Column::all(fields, &self.types));
-            }
-            Event::Row(row) => {
-                let columns = self.columns.as_ref().filter(|columns| columns.len() == row.len());
-                let Some(columns) = columns else {
-                    let (row, columns) =
-                        (row.len(), self.columns.as_ref().map_or(0, |columns| columns.len()));
-                    return Err(Error::new(
-                        Kind::Protocol,
-                        format!(
-                            "the answer is corrupt: a row has {row} values where the result has {columns} columns"
-                        ),
+    fn take(&mut self, tag: u8, body: Bytes) -> Result<(), onetrip_wire::Error> {
+        let is_script = matches!(self.expected.shape, Shape::Script);
+        match tag {
+            tag::ROW_DESCRIPTION | tag::DATA_ROW | tag::COMMAND_COMPLETE | tag::EMPTY_QUERY if is_script => {}
+            tag::ROW_DESCRIPTION => self.columns = Some(Column::all(Fields::new(&body)?, &self.types)?),
+            tag::DATA_ROW => {
+                let row = DataRow::parse(body)?;
+                let found = self.columns.as_ref().map_or(0, |columns| columns.len());
+                let Some(columns) = self.columns.as_ref().filter(|_| found == row.len()) else {
+                    let row = row.len();
+                    return Err(onetrip_wire::Error::malformed(
+                        0,
+                        format_args!("a row has {row} values where the result has {found} columns"),
                     ));
                 };
                 self.rows.push(Row::new(columns.clone(), row));
             }
-            Event::Complete(tag) => self.complete(Some(tag)),
-            Event::Empty => self.complete(None),
-            Event::Failed(error) => {
-                let statement = self.reader.position().statement;
-                self.failed.get_or_insert((error, statement));
+            tag::COMMAND_COMPLETE => self.complete(Some(CommandTag::parse(&body)?)),
+            tag::EMPTY_QUERY => self.complete(None),
+            tag::ERROR => {
+                let error = ErrorResponse::parse(&body)?;
+                self.failed.get_or_insert((error, self.reader.position().statement));
             }
-            Event::Notice(_) => {}
-            Event::GroupEnd(status) => self.status = Some(status),
+            tag::READY => self.status = Some(TransactionStatus::parse(&body)?),
+            _ => response::skip(tag)?,
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use onetrip_wire::backend::Field;
+use onetrip_wire::backend::{Field, Fields};
 use postgres_types::Type;
 
 use crate::catalogue::Known;
@@ -28,12 +28,8 @@ const REFUSED: &str =
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Column {
-    name: String,
+    field: Field,
     type_: ColumnType,
-    type_oid: u32,
-    table_oid: Option<u32>,
-    column_id: Option<i16>,
-    type_modifier: i32,
     form: Form,
     // Whether no column before it has the same name.
     is_first: bool,
@@ -61,8 +57,8 @@ enum Form {
 
 impl Form {
     /// That of a type that is known.
-    fn of(field: &Field, is_array: bool) -> Form {
-        match (field.format, is_array) {
+    fn of(format: i16, is_array: bool) -> Form {
+        match (format, is_array) {
             (0, _) => Form::Text,
             (_, true) => Form::Array,
             (_, false) => Form::Binary,
@@ -72,41 +68,31 @@ impl Form {
 
 impl Column {
     /// The columns of a result; `known` are types beside the built-in ones.
-    pub(crate) fn all(fields: Vec<Field>, known: &[Known]) -> Arc<Vec<Column>> {
-        let mut columns: Vec<Column> = Vec::with_capacity(fields.len());
+    pub(crate) fn all(fields: Fields<'_>, known: &[Known]) -> Result<Arc<Vec<Column>>, onetrip_wire::Error> {
+        let mut columns: Vec<Column> = Vec::new();
         for field in fields {
-            let is_first = columns.iter().all(|column| column.name != field.name);
-            columns.push(Column { is_first, ..Column::new(field, known) });
+            let field = field?;
+            let (type_, form) = match Type::from_oid(field.type_oid) {
+                Some(type_) => {
+                    let form = Form::of(field.format, is_array(&type_));
+                    (ColumnType::BuiltIn(type_), form)
+                }
+                None => match known.iter().find(|known| known.oid == field.type_oid) {
+                    Some(known) => {
+                        (ColumnType::Known(known.type_.clone()), Form::of(field.format, known.is_array))
+                    }
+                    None => (ColumnType::BuiltIn(Type::UNKNOWN), Form::Foreign),
+                },
+            };
+            let is_first = columns.iter().all(|column| column.name() != field.name);
+            columns.push(Column { field: field.to_field(), type_, form, is_first });
         }
-        Arc::new(columns)
-    }
-
-    fn new(field: Field, known: &[Known]) -> Column {
-        let (type_, form) = match Type::from_oid(field.type_oid) {
-            Some(type_) => {
-                let is_array = is_array(&type_);
-                (ColumnType::BuiltIn(type_), Form::of(&field, is_array))
-            }
-            None => match known.iter().find(|known| known.oid == field.type_oid) {
-                Some(known) => (ColumnType::Known(known.type_.clone()), Form::of(&field, known.is_array)),
-                None => (ColumnType::BuiltIn(Type::UNKNOWN), Form::Foreign),
-            },
-        };
-        Column {
-            type_,
-            type_oid: field.type_oid,
-            table_oid: (field.table_oid != 0).then_some(field.table_oid),
-            column_id: (field.column != 0).then_some(field.column),
-            type_modifier: field.type_modifier,
-            form,
-            is_first: true,
-            name: field.name,
-        }
+        Ok(Arc::new(columns))
     }
 
     /// The name; not unique within a result.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.field.name
     }
 
     /// The type. A domain comes as its base type. A type that is not built in (an enum, a composite, one of an extension)
@@ -121,27 +107,27 @@ impl Column {
 
     /// The OID of the type, whether built in or not.
     pub fn type_oid(&self) -> u32 {
-        self.type_oid
+        self.field.type_oid
     }
 
     /// The OID of the table that the column is of.
     pub fn table_oid(&self) -> Option<u32> {
-        self.table_oid
+        Some(self.field.table_oid).filter(|&oid| oid != 0)
     }
 
     /// The number of the column in its table, from 1.
     pub fn column_id(&self) -> Option<i16> {
-        self.column_id
+        Some(self.field.column).filter(|&column| column != 0)
     }
 
     /// The type modifier, for example of `varchar(20)`; −1 where there is none.
     pub fn type_modifier(&self) -> i32 {
-        self.type_modifier
+        self.field.type_modifier
     }
 
     pub(crate) fn type_name(&self) -> String {
         match self.form {
-            Form::Foreign => format!("the type with OID {}, which is not built in", self.type_oid),
+            Form::Foreign => format!("the type with OID {}, which is not built in", self.type_oid()),
             _ => self.type_().to_string(),
         }
     }
@@ -162,7 +148,7 @@ impl Column {
         rust: &RustType,
     ) -> Result<Option<Type>, &'static str> {
         match self.form {
-            Form::Foreign => foreign::type_for(self.type_oid, value, rust).map(Some),
+            Form::Foreign => foreign::type_for(self.type_oid(), value, rust).map(Some),
             Form::Text if rust.accepts(&Type::TEXT) => Ok(Some(Type::TEXT)),
             _ if !rust.accepts(self.type_()) => Err(REFUSED),
             _ => self.check(value).map(|()| None),
@@ -174,7 +160,7 @@ impl Column {
     pub(crate) fn serde_type(&self, value: Option<&[u8]>) -> Result<Type, &'static str> {
         let Some(bytes) = value else { return Ok(Type::UNKNOWN) };
         match self.form {
-            Form::Foreign => foreign::type_of(self.type_oid, bytes),
+            Form::Foreign => foreign::type_of(self.type_oid(), bytes),
             Form::Text => Ok(Type::TEXT),
             _ => self.check(value).map(|()| self.type_().clone()),
         }
@@ -194,7 +180,7 @@ impl Column {
 
 impl fmt::Debug for Column {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Column").field("name", &self.name).field("type", &self.type_name()).finish()
+        formatter.debug_struct("Column").field("name", &self.name()).field("type", &self.type_name()).finish()
     }
 }
 
@@ -221,10 +207,26 @@ pub(crate) fn check_array(value: &[u8]) -> Option<()> {
 }
 
 #[cfg(test)]
-mod tests {
+#[allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the point; clippy.toml covers only test functions"
+)]
+pub(crate) mod tests {
     use postgres_types::Kind;
 
     use super::*;
+
+    /// Columns of these names, all of one type and in binary format.
+    pub(crate) fn columns(names: &[&str], type_oid: u32) -> Arc<Vec<Column>> {
+        let mut body = u16::try_from(names.len()).unwrap().to_be_bytes().to_vec();
+        for name in names {
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(&[0; 7]);
+            body.extend_from_slice(&type_oid.to_be_bytes());
+            body.extend_from_slice(&[255, 255, 255, 255, 255, 255, 0, 1]);
+        }
+        Column::all(Fields::new(&body).unwrap(), &[]).unwrap()
+    }
 
     #[test]
     fn a_built_in_type_is_an_array_where_its_name_says_so() {

@@ -151,25 +151,19 @@ impl<'a> Fields<'a> {
     reason = "in tests a panic is the point; clippy.toml covers only test functions"
 )]
 mod tests {
-    use onetrip_wire::backend::{DataRow, Field};
+    use onetrip_wire::backend::DataRow;
 
     use super::*;
-    use crate::Column;
-
-    fn field(name: &str, type_oid: u32) -> Field {
-        let name = name.to_owned();
-        Field { name, table_oid: 0, column: 0, type_oid, type_size: -1, type_modifier: -1, format: 1 }
-    }
+    use crate::column::tests::columns;
 
     #[test]
     fn fields_are_found_in_any_order_and_more_than_once() {
-        let fields = ["a", "b", "c", "b"].map(|name| field(name, 23));
         let mut body = vec![0, 4];
         for value in [Some(1i32), None, Some(3), Some(4)] {
             body.extend_from_slice(&value.map_or(-1, |_| 4i32).to_be_bytes());
             body.extend(value.map(i32::to_be_bytes).iter().flatten());
         }
-        let row = Row::new(Column::all(fields.into(), &[]), DataRow::parse(body.into()).unwrap());
+        let row = Row::new(columns(&["a", "b", "c", "b"], 23), DataRow::parse(body.into()).unwrap());
         let mut fields = Fields::new(&row);
         for (name, value) in
             [("a", Some(1)), ("c", Some(3)), ("b", None), ("a", Some(1)), ("b", None), ("B", None)]

@@ -253,21 +253,15 @@ impl<T: RowIndex + ?Sized> RowIndex for &T {
     reason = "in tests a panic is the point; clippy.toml covers only test functions"
 )]
 mod tests {
-    use onetrip_wire::backend::Field;
-
     use super::*;
-
-    fn field(name: &str, type_oid: u32) -> Field {
-        let name = name.to_owned();
-        Field { name, table_oid: 0, column: 0, type_oid, type_size: -1, type_modifier: -1, format: 1 }
-    }
+    use crate::column::tests::columns;
 
     /// A row of one value of this type.
     fn row(type_oid: u32, value: &[u8]) -> Row {
         let mut body = vec![0, 1];
         body.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
         body.extend_from_slice(value);
-        Row::new(Column::all(vec![field("value", type_oid)], &[]), DataRow::parse(body.into()).unwrap())
+        Row::new(columns(&["value"], type_oid), DataRow::parse(body.into()).unwrap())
     }
 
     #[test]

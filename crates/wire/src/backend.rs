@@ -57,9 +57,9 @@ pub mod tag {
 
 /// One column of a result, as RowDescription gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
+pub struct Field<Name = String> {
     /// The name; not unique within a result.
-    pub name: String,
+    pub name: Name,
     /// The OID of the table, or 0 where the column is none of a table.
     pub table_oid: u32,
     /// The number of the column in its table, from 1, or 0.
@@ -83,42 +83,36 @@ pub fn row_description(body: &[u8]) -> Result<Vec<Field>, Error> {
     // A field takes 19 bytes at least.
     let mut all = Vec::with_capacity(usize::from(fields.left).min(body.len() / 19));
     for field in fields {
-        all.push(field?.into());
+        all.push(field?.to_field());
     }
     Ok(all)
 }
 
-/// A column as RowDescription gives it, its name borrowed.
-pub(crate) struct FieldRef<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) table_oid: u32,
-    pub(crate) column: i16,
-    pub(crate) type_oid: u32,
-    pub(crate) type_size: i16,
-    pub(crate) type_modifier: i32,
-    pub(crate) format: i16,
-}
+/// A [`Field`] whose name is borrowed.
+pub type FieldRef<'a> = Field<&'a str>;
 
-impl From<FieldRef<'_>> for Field {
-    fn from(field: FieldRef<'_>) -> Field {
-        let FieldRef { name, table_oid, column, type_oid, type_size, type_modifier, format } = field;
+impl FieldRef<'_> {
+    /// The same with a name of its own.
+    pub fn to_field(&self) -> Field {
+        let Field { name, table_oid, column, type_oid, type_size, type_modifier, format } = *self;
         Field { name: name.to_owned(), table_oid, column, type_oid, type_size, type_modifier, format }
     }
 }
 
 /// The columns of a RowDescription body, in order.
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     reader: Reader<'a>,
     left: u16,
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn new(body: &'a [u8]) -> Result<Fields<'a>, Error> {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// When the body does not say how many columns there are.
+    pub fn new(body: &'a [u8]) -> Result<Fields<'a>, Error> {
         let mut reader = Reader::new(body);
         let left = reader.u16("the number of columns")?;
-        if left == 0 {
-            reader.end("RowDescription")?;
-        }
         Ok(Fields { reader, left })
     }
 
@@ -127,7 +121,7 @@ impl<'a> Fields<'a> {
         let name = reader.string("a column name")?;
         // Two OIDs, the number in the table between them, the type's size and modifier, the format.
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r] = *reader.array("a column")?;
-        let field = FieldRef {
+        Ok(FieldRef {
             name,
             table_oid: u32::from_be_bytes([a, b, c, d]),
             column: i16::from_be_bytes([e, f]),
@@ -135,11 +129,7 @@ impl<'a> Fields<'a> {
             type_size: i16::from_be_bytes([k, l]),
             type_modifier: i32::from_be_bytes([m, n, o, p]),
             format: i16::from_be_bytes([q, r]),
-        };
-        if self.left == 0 {
-            reader.end("RowDescription")?;
-        }
-        Ok(field)
+        })
     }
 }
 
@@ -147,10 +137,16 @@ impl<'a> Iterator for Fields<'a> {
     type Item = Result<FieldRef<'a>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let field = self.field();
+        let field = match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                self.field()
+            }
+            None => Err(self.reader.end("RowDescription").err()?),
+        };
         if field.is_err() {
-            self.left = 0;
+            // Nothing follows.
+            *self = Fields { reader: Reader::new(&[]), left: 0 };
         }
         Some(field)
     }

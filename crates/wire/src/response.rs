@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::Error;
 use crate::backend::{self, CommandTag, DataRow, ErrorResponse, Field, TransactionStatus, tag};
@@ -50,13 +50,14 @@ pub struct Position {
 /// # Ok::<(), onetrip_wire::Error>(())
 /// ```
 pub struct ResponseReader {
-    // What is being read, from `at` on: whole frames, and at its end perhaps a part of one.
+    // What is being read: whole frames, and at its end perhaps a part of one.
     chunk: Bytes,
-    at: usize,
     // What follows on it: the beginning of a frame, and what arrived since.
     partial: Vec<u8>,
-    // Bytes of the body before `at`.
+    // Bytes of the body before `chunk`.
     consumed: u64,
+    // Where the body of the last frame begins.
+    body_start: u64,
     limits: Limits,
     groups: usize,
     groups_ended: usize,
@@ -69,9 +70,9 @@ impl ResponseReader {
     pub fn new(groups: usize, limits: Limits) -> ResponseReader {
         ResponseReader {
             chunk: Bytes::new(),
-            at: 0,
             partial: Vec::new(),
             consumed: 0,
+            body_start: 0,
             limits,
             groups,
             groups_ended: 0,
@@ -90,7 +91,7 @@ impl ResponseReader {
     pub fn push_bytes(&mut self, chunk: Bytes) {
         self.keep_rest();
         if self.partial.is_empty() {
-            (self.chunk, self.at) = (chunk, 0);
+            self.chunk = chunk;
         } else {
             self.partial.extend_from_slice(&chunk);
         }
@@ -98,11 +99,9 @@ impl ResponseReader {
 
     /// Moves what was not read of the chunk to where more can follow on it.
     fn keep_rest(&mut self) {
-        let rest = self.chunk.get(self.at..).unwrap_or_default();
-        if !rest.is_empty() {
+        if !self.chunk.is_empty() {
             // `partial` is empty then: it becomes the chunk only when that has been read.
-            self.partial.extend_from_slice(rest);
-            (self.chunk, self.at) = (Bytes::new(), 0);
+            self.partial.extend_from_slice(&core::mem::take(&mut self.chunk));
         }
     }
 
@@ -117,30 +116,56 @@ impl ResponseReader {
     /// When the bytes break the protocol or a frame is over the limit; the offset is in the body. The reader is then
     /// of no further use.
     pub fn event(&mut self) -> Result<Option<Event>, Error> {
-        loop {
-            let start = self.consumed;
-            if self.at == self.chunk.len() && !self.partial.is_empty() {
-                // A frame that arrives in many parts is copied when it is whole, not with each of them.
-                if self.frame_at(&self.partial)?.is_none() {
-                    return Ok(None);
-                }
-                (self.chunk, self.at) = (Bytes::from_owner(core::mem::take(&mut self.partial)), 0);
-            }
-            let unread = self.chunk.get(self.at..).unwrap_or_default();
-            let Some((tag, len)) = self.frame_at(unread)? else {
-                self.keep_rest();
-                return Ok(None);
-            };
-            let body = self.chunk.slice(self.at + HEADER_LEN..self.at + len);
-            self.at += len;
-            self.consumed += len as u64;
-            let position = Position { group: self.groups_ended, statement: self.statement };
-            let event = self.read(tag, body).map_err(|error| error.shifted(start + HEADER_LEN as u64))?;
-            if let Some(event) = event {
-                self.position = position;
-                return Ok(Some(event));
+        while let Some((tag, body)) = self.frame()? {
+            let event = read(tag, body).map_err(|error| self.in_frame(error))?;
+            if event.is_some() {
+                return Ok(event);
             }
         }
+        Ok(None)
+    }
+
+    /// The tag and the body of the next frame, for who reads it without an [`Event`] in between; what is none of an answer is
+    /// told by [`skip`].
+    ///
+    /// # Errors
+    /// As [`event`](Self::event), as far as a frame's tag and length can break the protocol.
+    pub fn frame(&mut self) -> Result<Option<(u8, Bytes)>, Error> {
+        if self.chunk.is_empty() && !self.partial.is_empty() {
+            // A frame that arrives in many parts is copied when it is whole, not with each of them.
+            if self.frame_at(&self.partial)?.is_none() {
+                return Ok(None);
+            }
+            self.chunk = Bytes::from_owner(core::mem::take(&mut self.partial));
+        }
+        let Some((tag, len)) = self.frame_at(&self.chunk)? else {
+            self.keep_rest();
+            return Ok(None);
+        };
+        if len > self.chunk.len() {
+            return Ok(None);
+        }
+        let mut body = self.chunk.split_to(len);
+        if body.len() >= HEADER_LEN {
+            body.advance(HEADER_LEN);
+        }
+        self.body_start = self.consumed + HEADER_LEN as u64;
+        self.consumed += len as u64;
+        self.position = Position { group: self.groups_ended, statement: self.statement };
+        match tag {
+            tag::COMMAND_COMPLETE | tag::EMPTY_QUERY => self.statement += 1,
+            tag::READY => {
+                self.groups_ended += 1;
+                self.statement = 0;
+            }
+            _ => {}
+        }
+        Ok(Some((tag, body)))
+    }
+
+    /// An error in the body of the last [`frame`](Self::frame), its offset in the whole answer.
+    pub fn in_frame(&self, error: Error) -> Error {
+        error.shifted(self.body_start)
     }
 
     /// The tag and length of the frame that the unread bytes begin with, where it is whole.
@@ -157,7 +182,7 @@ impl ResponseReader {
     /// # Errors
     /// [`Kind::Truncated`](crate::Kind::Truncated) when the answer is not complete: what its last group did is unknown.
     pub fn finish(&self) -> Result<(), Error> {
-        let unread = self.chunk.len() - self.at + self.partial.len();
+        let unread = self.chunk.len() + self.partial.len();
         if self.groups_ended == self.groups && unread == 0 {
             return Ok(());
         }
@@ -168,43 +193,41 @@ impl ResponseReader {
             format_args!("the answer ends after {ended} of {groups} transactions were confirmed"),
         ))
     }
+}
 
-    fn read(&mut self, tag: u8, body: Bytes) -> Result<Option<Event>, Error> {
-        Ok(Some(match tag {
-            tag::ROW_DESCRIPTION => Event::Fields(backend::row_description(&body)?),
-            tag::DATA_ROW => Event::Row(DataRow::parse(body)?),
-            tag::COMMAND_COMPLETE => {
-                self.statement += 1;
-                Event::Complete(CommandTag::parse(&body)?)
-            }
-            tag::EMPTY_QUERY => {
-                self.statement += 1;
-                Event::Empty
-            }
-            tag::ERROR => Event::Failed(ErrorResponse::parse(&body)?),
-            tag::NOTICE => Event::Notice(ErrorResponse::parse(&body)?),
-            tag::READY => {
-                self.groups_ended += 1;
-                self.statement = 0;
-                Event::GroupEnd(TransactionStatus::parse(&body)?)
-            }
-            tag::PARSE_COMPLETE
-            | tag::BIND_COMPLETE
-            | tag::CLOSE_COMPLETE
-            | tag::NO_DATA
-            | tag::PARAMETER_DESCRIPTION
-            | tag::PARAMETER_STATUS
-            | tag::NOTIFICATION
-            | tag::BACKEND_KEY => return Ok(None),
-            tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE => {
-                return Err(Error::malformed(0, "COPY TO STDOUT sends no rows; select them instead"));
-            }
-            other => {
-                return Err(Error::malformed(
-                    0,
-                    format_args!("a frame with the unknown tag {:?}", char::from(other)),
-                ));
-            }
-        }))
+fn read(tag: u8, body: Bytes) -> Result<Option<Event>, Error> {
+    Ok(Some(match tag {
+        tag::ROW_DESCRIPTION => Event::Fields(backend::row_description(&body)?),
+        tag::DATA_ROW => Event::Row(DataRow::parse(body)?),
+        tag::COMMAND_COMPLETE => Event::Complete(CommandTag::parse(&body)?),
+        tag::EMPTY_QUERY => Event::Empty,
+        tag::ERROR => Event::Failed(ErrorResponse::parse(&body)?),
+        tag::NOTICE => Event::Notice(ErrorResponse::parse(&body)?),
+        tag::READY => Event::GroupEnd(TransactionStatus::parse(&body)?),
+        _ => return skip(tag).map(|()| None),
+    }))
+}
+
+/// Passes over a frame that makes no [`Event`].
+///
+/// # Errors
+/// When frames of this tag belong to no answer.
+pub fn skip(tag: u8) -> Result<(), Error> {
+    match tag {
+        tag::PARSE_COMPLETE
+        | tag::BIND_COMPLETE
+        | tag::CLOSE_COMPLETE
+        | tag::NO_DATA
+        | tag::NOTICE
+        | tag::PARAMETER_DESCRIPTION
+        | tag::PARAMETER_STATUS
+        | tag::NOTIFICATION
+        | tag::BACKEND_KEY => Ok(()),
+        tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE => {
+            Err(Error::malformed(0, "COPY TO STDOUT sends no rows; select them instead"))
+        }
+        other => {
+            Err(Error::malformed(0, format_args!("a frame with the unknown tag {:?}", char::from(other))))
+        }
     }
 }
