@@ -7,11 +7,16 @@ use onetrip_wire::backend::{Field, Fields};
 use postgres_types::Type;
 
 use crate::catalogue::Known;
-use crate::foreign::{self, RustType};
+#[cfg(feature = "serde")]
+use crate::foreign;
+use crate::foreign::RustType;
 
 /// Why a value is not read.
 const REFUSED: &str =
     "this Rust type does not take it; choose another, or cast the column in the SQL, for example to text";
+
+/// Why another than text is not read of what came in text format.
+const IN_TEXT: &str = "it came in text format; read it as &str or String";
 
 /// A column of a result.
 ///
@@ -128,7 +133,7 @@ impl Column {
     pub(crate) fn type_name(&self) -> String {
         match self.form {
             Form::Foreign => format!("the type with OID {}, which is not built in", self.type_oid()),
-            _ => self.type_().to_string(),
+            _ => format!("{}", self.type_()),
         }
     }
 
@@ -148,10 +153,12 @@ impl Column {
         rust: &RustType,
     ) -> Result<Option<Type>, &'static str> {
         match self.form {
-            Form::Foreign => foreign::type_for(self.type_oid(), value, rust).map(Some),
+            Form::Foreign => rust.foreign(self.type_oid(), value).map(Some),
             Form::Text if rust.accepts(&Type::TEXT) => Ok(Some(Type::TEXT)),
             _ if !rust.accepts(self.type_()) => Err(REFUSED),
-            _ => self.check(value).map(|()| None),
+            Form::Array => rust.array(value).map(|()| None),
+            Form::Text if value.is_some() && *self.type_() != Type::UNKNOWN => Err(IN_TEXT),
+            _ => Ok(None),
         }
     }
 
@@ -162,18 +169,8 @@ impl Column {
         match self.form {
             Form::Foreign => foreign::type_of(self.type_oid(), bytes),
             Form::Text => Ok(Type::TEXT),
-            _ => self.check(value).map(|()| self.type_().clone()),
-        }
-    }
-
-    /// Refuses what a `FromSql` would misread.
-    fn check(&self, value: Option<&[u8]>) -> Result<(), &'static str> {
-        match (self.form, value) {
-            (Form::Text, Some(_)) if *self.type_() != Type::UNKNOWN => {
-                Err("it came in text format; read it as &str or String")
-            }
-            (Form::Array, Some(value)) => check_array(value).ok_or("the array is corrupt"),
-            _ => Ok(()),
+            Form::Array => foreign::array(bytes).map(|()| self.type_().clone()),
+            Form::Binary => Ok(self.type_().clone()),
         }
     }
 }

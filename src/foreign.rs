@@ -17,16 +17,35 @@ pub(crate) struct RustType {
     name: fn() -> &'static str,
     // Owns nothing and is as small as an enum without fields: an array of two has twice the size of its alignment.
     may_be_enum: bool,
+    foreign: Foreign,
 }
 
+/// The type as which a Rust type reads a value whose type has this OID; without an OID it is an array whose type is known, and
+/// is only checked.
+type Foreign = fn(Option<u32>, &[u8], &RustType) -> Result<Type, &'static str>;
+
 impl RustType {
-    #[inline]
-    pub(crate) fn of<'a, T: FromSql<'a>>() -> RustType {
+    pub(crate) const fn of<'a, T: FromSql<'a>>() -> RustType {
         RustType {
             accepts: T::accepts,
             name: std::any::type_name::<T>,
             may_be_enum: !std::mem::needs_drop::<T>() && size_of::<T>() <= align_of::<T>(),
+            foreign: foreign::<T>,
         }
+    }
+
+    /// The type as which it reads a value whose type is known by its OID alone.
+    pub(crate) fn foreign(&self, oid: u32, value: Option<&[u8]>) -> Result<Type, &'static str> {
+        match value {
+            Some(value) => (self.foreign)(Some(oid), value, self),
+            // For NULL no type is looked at.
+            None => Ok(Type::UNKNOWN),
+        }
+    }
+
+    /// Refuses an array that would be misread, where it takes the array's type.
+    pub(crate) fn array(&self, value: Option<&[u8]>) -> Result<(), &'static str> {
+        value.map_or(Ok(()), |value| (self.foreign)(None, value, self).map(drop))
     }
 
     pub(crate) fn accepts(&self, type_: &Type) -> bool {
@@ -55,11 +74,42 @@ impl RustType {
     }
 }
 
-/// The type as which `rust` reads this value.
-pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Result<Type, &'static str> {
+/// Which way is decided for each Rust type when the program is compiled, so that one that reads nothing but the usual types is
+/// without the other: a kilobyte of wasm.
+fn foreign<'a, T: FromSql<'a>>(
+    oid: Option<u32>,
+    value: &[u8],
+    rust: &RustType,
+) -> Result<Type, &'static str> {
+    if is_usual(std::any::type_name::<T>()) { usual(value, rust) } else { any(oid, value, rust) }
+}
+
+macro_rules! usual {
+    ($name:ident: $($type:literal)*) => {
+        matches!($name, $($type | concat!("core::option::Option<", $type, ">"))|*)
+    };
+}
+
+/// Whether the type of this name takes built-in types alone, and no arrays. The name of a type is not guaranteed to look like
+/// this; any other name is right, too, and more code.
+#[inline(always)]
+fn is_usual(name: &str) -> bool {
+    usual!(name: "bool" "i8" "i16" "i32" "i64" "u32" "f32" "f64" "&str" "alloc::string::String" "&[u8]"
+        "alloc::vec::Vec<u8>" "std::time::SystemTime")
+}
+
+/// As [`any`], for a usual type.
+fn usual(value: &[u8], rust: &RustType) -> Result<Type, &'static str> {
+    match is_text(value) {
+        true if rust.accepts(&Type::UNKNOWN) => Ok(Type::UNKNOWN),
+        is_text => Err(refused(is_text)),
+    }
+}
+
+/// The type as which any Rust type reads this value.
+fn any(oid: Option<u32>, value: &[u8], rust: &RustType) -> Result<Type, &'static str> {
+    let Some(oid) = oid else { return array(value).map(|()| Type::UNKNOWN) };
     let array_of = |element| Type::new(String::new(), oid, Kind::Array(element), String::new());
-    // For NULL no type is looked at.
-    let Some(value) = value else { return Ok(Type::UNKNOWN) };
     let takes_unknown = rust.accepts(&Type::UNKNOWN);
     for name in EXTENSIONS.into_iter().filter(|_| !takes_unknown) {
         let type_ = extension(name);
@@ -88,12 +138,21 @@ pub(crate) fn type_for(oid: u32, value: Option<&[u8]>, rust: &RustType) -> Resul
     if is_text && rust.may_be_enum && !rust.name().bytes().any(|byte| byte == b'[') && rust.is_custom() {
         return Ok(opaque(oid));
     }
-    Err(match is_text {
+    Err(refused(is_text))
+}
+
+fn refused(is_text: bool) -> &'static str {
+    match is_text {
         true => {
             "this Rust type does not take it; read it as &str, or let the client know the type with Client::look_up_types"
         }
         false => NO_TEXT,
-    })
+    }
+}
+
+/// Refuses an array that is corrupt.
+pub(crate) fn array(value: &[u8]) -> Result<(), &'static str> {
+    check_array(value).ok_or("the array is corrupt")
 }
 
 /// The type of a value as far as it shows: text or an array of it.
@@ -152,7 +211,7 @@ mod tests {
     struct Pair(#[expect(dead_code, reason = "it is never read whole")] [Mood; 2]);
 
     fn read<'a, T: FromSql<'a>>(value: &'a [u8]) -> Result<T, String> {
-        let type_ = type_for(16_999, Some(value), &RustType::of::<T>())?;
+        let type_ = RustType::of::<T>().foreign(16_999, Some(value))?;
         T::from_sql(&type_, value).map_err(|error| error.to_string())
     }
 
@@ -166,6 +225,41 @@ mod tests {
             [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 66, 104, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3], &b"sad"[..]]
                 .concat();
         assert_eq!(read::<Vec<Mood>>(&array), Ok(vec![Mood::Sad]));
+    }
+
+    #[test]
+    fn a_usual_type_reads_as_any_other_would_be() {
+        fn check<T: for<'a> FromSql<'a>>() {
+            let rust = RustType::of::<T>();
+            assert!(is_usual(rust.name()), "{}", rust.name());
+            assert!(!is_usual(std::any::type_name::<Vec<T>>()));
+            let array =
+                [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 4], &[9; 4][..]];
+            for value in [b"happy", &b""[..], b"\0", &[0, 0, 0, 0], &array.concat()] {
+                assert_eq!(
+                    usual(value, &rust),
+                    any(Some(16_999), value, &rust),
+                    "{}: {value:?}",
+                    rust.name()
+                );
+            }
+        }
+        fn check_with_null<T: for<'a> FromSql<'a>>() {
+            check::<T>();
+            check::<Option<T>>();
+        }
+        check_with_null::<bool>();
+        check_with_null::<i8>();
+        check_with_null::<i16>();
+        check_with_null::<i32>();
+        check_with_null::<i64>();
+        check_with_null::<u32>();
+        check_with_null::<f32>();
+        check_with_null::<f64>();
+        check_with_null::<String>();
+        check_with_null::<Vec<u8>>();
+        check_with_null::<std::time::SystemTime>();
+        assert!(is_usual(std::any::type_name::<Option<&str>>()) && is_usual(std::any::type_name::<&[u8]>()));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Rows: values straight from the received buffer.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use onetrip_wire::backend::{DataRow, RowValues};
-use postgres_types::FromSql;
+use postgres_types::{FromSql, Type};
 
 use crate::foreign::RustType;
 use crate::{Column, Error, Kind};
@@ -100,29 +101,35 @@ impl Row {
         }
     }
 
-    /// The value of the column at `at`.
+    /// The value of the column at `at`. What is not of the Rust type stands in functions of its own: this one is made again
+    /// for each type.
     #[inline]
     pub(crate) fn read<'a, T: FromSql<'a>>(&self, at: usize, value: Option<&'a [u8]>) -> Result<T, Error> {
-        let Some(column) = self.columns.get(at) else { return Err(self.no_column(&at.to_string())) };
+        let rust = const { &RustType::of::<T>() };
         let other;
-        let type_ = if column.is_binary() && T::accepts(column.type_()) {
-            column.type_()
-        } else {
-            let rust = RustType::of::<T>();
-            match column.type_for(value, &rust) {
-                Ok(None) => column.type_(),
-                Ok(Some(type_)) => {
-                    other = type_;
-                    &other
-                }
-                Err(why) => return Err(self.failed(at, &rust, why)),
+        let type_ = match self.columns.get(at) {
+            Some(column) if column.is_binary() && T::accepts(column.type_()) => column.type_(),
+            _ => {
+                other = self.type_for(at, value, rust)?;
+                &other
             }
         };
         let read = match value {
             Some(value) => T::from_sql(type_, value),
             None => T::from_sql_null(type_),
         };
-        read.map_err(|error| self.failed_by(at, &RustType::of::<T>(), value.is_none(), error))
+        read.map_err(|error| self.failed_by(at, rust, value.is_none(), error))
+    }
+
+    /// The type as which `rust` reads a value, where it is not simply the column's.
+    #[inline(never)]
+    fn type_for(&self, at: usize, value: Option<&[u8]>, rust: &RustType) -> Result<Cow<'_, Type>, Error> {
+        let Some(column) = self.columns.get(at) else { return Err(self.no_column(&at.describe())) };
+        match column.type_for(value, rust) {
+            Ok(None) => Ok(Cow::Borrowed(column.type_())),
+            Ok(Some(type_)) => Ok(Cow::Owned(type_)),
+            Err(why) => Err(self.failed(at, rust, why)),
+        }
     }
 
     #[cold]
@@ -155,7 +162,7 @@ impl Row {
         is_null: bool,
         error: Box<dyn std::error::Error + Send + Sync>,
     ) -> Error {
-        let why = if is_null { NULL.to_owned() } else { error.to_string() };
+        let why = if is_null { NULL.to_owned() } else { format!("{error}") };
         self.failed(at, rust, &why).source(error)
     }
 
@@ -212,7 +219,7 @@ impl RowIndex for usize {
     }
 
     fn describe(&self) -> String {
-        self.to_string()
+        format!("{self}")
     }
 }
 
