@@ -2,12 +2,10 @@
 
 mod candidates;
 
-use std::ops::Range;
-
 use bytes::BytesMut;
 use candidates::Way;
 pub(crate) use candidates::{EXTENSIONS, candidates, extension};
-use onetrip_wire::frontend::{self, Parameter, Statement};
+use onetrip_wire::frontend;
 use postgres_types::{Format, IsNull, Oid, ToSql, Type, WrongType};
 
 use crate::Error;
@@ -17,6 +15,9 @@ use crate::catalogue::Known;
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 
 /// Why a value cannot be encoded.
+/// The length of NULL, which has no value behind it.
+const NULL_LEN: [u8; 4] = (-1i32).to_be_bytes();
+
 type Refused = Box<dyn std::error::Error + Sync + Send>;
 
 /// Appends one statement whose parameter types are found by [`Encoded::push`]; `known` are types that are not built in.
@@ -54,16 +55,11 @@ pub(crate) fn typed_statement(
 /// The parameters of one statement in PostgreSQL's formats.
 #[derive(Default)]
 struct Encoded {
-    arena: BytesMut,
-    // Where the last value begins.
-    start: usize,
-    items: Vec<Item>,
-}
-
-struct Item {
-    type_oid: u32,
-    format: frontend::Format,
-    value: Option<Range<usize>>,
+    items: frontend::Encoded,
+    // Each with its length before it.
+    values: BytesMut,
+    // The end of those that are declared; behind it one may be written that was refused.
+    end: usize,
 }
 
 impl Encoded {
@@ -84,14 +80,8 @@ impl Encoded {
 
     /// Encodes the value as the first type that it accepts; whether there is one.
     fn find(&mut self, value: &dyn ToSql, known: &[Known]) -> Result<bool, Refused> {
-        for (oid, type_) in candidates() {
+        for (oid, type_) in candidates().chain(EXTENSIONS.iter().map(|name| (0, extension(name)))) {
             if self.offer(value, &type_, oid)? {
-                return Ok(true);
-            }
-        }
-        for name in EXTENSIONS {
-            let type_ = extension(name);
-            if self.offer(value, &type_, 0)? {
                 return Ok(true);
             }
         }
@@ -123,38 +113,42 @@ impl Encoded {
     }
 
     fn attempt(&mut self, value: &dyn ToSql, type_: &Type) -> Result<IsNull, Refused> {
-        self.arena.truncate(self.start);
-        value.to_sql_checked(type_, &mut self.arena)
+        self.values.truncate(self.end);
+        // The length of NULL; of a value it is known when that is written.
+        self.values.extend_from_slice(&NULL_LEN);
+        value.to_sql_checked(type_, &mut self.values)
     }
 
     fn declare(&mut self, type_oid: u32, format: frontend::Format, null: IsNull) {
-        let value = match null {
-            IsNull::Yes => {
-                self.arena.truncate(self.start);
-                None
+        let start = self.end + NULL_LEN.len();
+        match null {
+            IsNull::Yes => self.values.truncate(start),
+            IsNull::No => {
+                // What does not fit is over the limit of a statement, too, and refused there.
+                let len = u32::try_from(self.values.len() - start).unwrap_or(u32::MAX);
+                if let Some(place) = self.values.get_mut(self.end..).and_then(<[u8]>::first_chunk_mut) {
+                    *place = len.to_be_bytes();
+                }
             }
-            IsNull::No => Some(self.start..self.arena.len()),
-        };
-        self.start = self.arena.len();
-        self.items.push(Item { type_oid, format, value });
+        }
+        self.end = self.values.len();
+        self.items.push(type_oid, format);
     }
 
     /// Turns the array in its binary form that was written last into an array literal. A NULL writes nothing.
     fn array_to_literal(&mut self) -> Option<()> {
-        let binary = self.arena.get(self.start..)?;
+        let start = self.end + NULL_LEN.len();
+        let binary = self.values.get(start..)?;
         if binary.is_empty() {
             return Some(());
         }
         let dimensions = i32::from_be_bytes(*binary.first_chunk()?);
         // Per dimension the header has a length and a lower bound of 4 bytes each.
         let mut rest = binary.get(12 + 8 * usize::try_from(dimensions).ok()?..)?;
-        let mut literal = Vec::with_capacity(binary.len());
-        literal.push(b'{');
-        let mut first = true;
+        let mut before = b'{';
+        let mut literal = Vec::new();
         while let Some((len, after)) = rest.split_first_chunk() {
-            if !std::mem::take(&mut first) {
-                literal.push(b',');
-            }
+            literal.push(std::mem::replace(&mut before, b','));
             rest = after;
             match usize::try_from(i32::from_be_bytes(*len)) {
                 Err(_) => literal.extend_from_slice(b"NULL"),
@@ -172,26 +166,19 @@ impl Encoded {
                 }
             }
         }
+        if before == b'{' {
+            literal.push(before);
+        }
         literal.push(b'}');
-        self.arena.truncate(self.start);
-        self.arena.extend_from_slice(&literal);
+        self.values.truncate(start);
+        self.values.extend_from_slice(&literal);
         Some(())
     }
 
     fn write(&self, out: &mut Vec<u8>, sql: &str) -> Result<(), Error> {
-        let parameters: Vec<Parameter<'_>> = self
-            .items
-            .iter()
-            .map(|item| Parameter {
-                type_oid: item.type_oid,
-                format: item.format,
-                value: item.value.clone().and_then(|range| self.arena.get(range)),
-            })
-            .collect();
-        let statement = Statement { sql, parameters: &parameters, result_format: frontend::Format::Binary };
-        frontend::statement(out, &statement).map_err(|error| {
-            Error::usage(format!("the statement cannot be sent: {}", error.detail())).source(error)
-        })
+        self.items
+            .write(out, sql, &self.values)
+            .map_err(|error| Error::usage(format!("the statement cannot be sent: {}", error.detail())))
     }
 }
 
@@ -216,9 +203,26 @@ mod tests {
     fn encode(value: Value<'_>) -> (u32, frontend::Format, Option<Vec<u8>>) {
         let mut encoded = Encoded::default();
         encoded.push(value, &[]).unwrap();
-        let item = &encoded.items[0];
-        let bytes = item.value.clone().map(|range| encoded.arena[range].to_vec());
-        (item.type_oid, item.format, bytes)
+        let mut frames = Vec::new();
+        encoded.write(&mut frames, "").unwrap();
+        // In Parse behind its header, two empty strings and a count; in Bind the same with a count more.
+        let type_oid = u32::from_be_bytes(*frames[9..].first_chunk().unwrap());
+        let format = match frames[22..24] {
+            [0, 0] => frontend::Format::Text,
+            _ => frontend::Format::Binary,
+        };
+        (type_oid, format, values(&encoded).remove(0))
+    }
+
+    fn values(encoded: &Encoded) -> Vec<Option<Vec<u8>>> {
+        let mut values = Vec::new();
+        let mut rest = &encoded.values[..encoded.end];
+        while let Some((len, behind)) = rest.split_first_chunk() {
+            let value = usize::try_from(i32::from_be_bytes(*len)).ok().map(|len| behind[..len].to_vec());
+            rest = &behind[value.as_ref().map_or(0, Vec::len)..];
+            values.push(value);
+        }
+        values
     }
 
     #[test]
@@ -289,17 +293,12 @@ mod tests {
     #[test]
     fn values_lie_one_after_the_other_whatever_was_tried_before() {
         let mut encoded = Encoded::default();
-        let values: [Value<'_>; 4] = [&7i64, &"seven", &vec!["x"], &None::<i32>];
-        for value in values {
+        let parameters: [Value<'_>; 4] = [&7i64, &"seven", &vec!["x"], &None::<i32>];
+        for value in parameters {
             encoded.push(value, &[]).unwrap();
         }
-        let bytes: Vec<_> = encoded
-            .items
-            .iter()
-            .map(|item| item.value.clone().map(|range| encoded.arena[range].to_vec()))
-            .collect();
         assert_eq!(
-            bytes,
+            values(&encoded),
             [Some(vec![0, 0, 0, 0, 0, 0, 0, 7]), Some(b"seven".to_vec()), Some(br#"{"x"}"#.to_vec()), None]
         );
     }

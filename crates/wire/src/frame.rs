@@ -82,12 +82,12 @@ pub(crate) fn write(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)
     end(out, start);
 }
 
-fn begin(out: &mut Vec<u8>, tag: u8) -> usize {
+pub(crate) fn begin(out: &mut Vec<u8>, tag: u8) -> usize {
     out.extend_from_slice(&[tag, 0, 0, 0, 0]);
     out.len() - 4
 }
 
-fn end(out: &mut [u8], start: usize) {
+pub(crate) fn end(out: &mut [u8], start: usize) {
     let len = u32::try_from(out.len() - start).expect("a frame is shorter than 4 GiB");
     if let Some(place) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
         *place = len.to_be_bytes();

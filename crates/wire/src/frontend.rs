@@ -68,54 +68,111 @@ const MESSAGE_LIMIT_BYTES: usize = 0x3fff_ffff - 64;
 /// ```
 pub fn statement(out: &mut Vec<u8>, statement: &Statement<'_>) -> Result<(), Error> {
     let Statement { sql, parameters, result_format } = *statement;
-    no_zero(sql)?;
-    let count = u16::try_from(parameters.len()).map_err(|_| {
-        let count = parameters.len();
-        Error::malformed(
-            0,
-            format_args!("{count} parameters; one statement takes at most {PARAMETERS_LIMIT}"),
-        )
-    })?;
-    let values: usize = parameters.iter().map(|parameter| parameter.value.map_or(0, <[u8]>::len) + 10).sum();
-    if sql.len().saturating_add(values) > MESSAGE_LIMIT_BYTES {
-        let size = sql.len().saturating_add(values);
-        return Err(Error::too_large(0, "a statement with its parameters", size, MESSAGE_LIMIT_BYTES));
+    let values: usize = parameters.iter().map(|parameter| parameter.value.map_or(0, <[u8]>::len) + 4).sum();
+    let count = check(sql, parameters.len(), values)?;
+    let types = parameters.iter().map(|parameter| parameter.type_oid);
+    let formats = parameters.iter().map(|parameter| parameter.format.code());
+    let all_text = formats.clone().all(|format| format == 0);
+
+    let parse = begin_parse(out, sql, count);
+    types.for_each(|type_oid| put_u32(out, type_oid));
+    frame::end(out, parse);
+    let bind = begin_bind(out, if all_text { 0 } else { count });
+    formats.filter(|_| !all_text).for_each(|format| put_u16(out, format));
+    put_u16(out, count);
+    for parameter in parameters {
+        match parameter.value {
+            // A length of -1.
+            None => put_u32(out, u32::MAX),
+            Some(value) => {
+                put_u32(out, u32::try_from(value.len()).expect("the sum was checked above"));
+                out.extend_from_slice(value);
+            }
+        }
+    }
+    end_statement(out, bind, result_format);
+    Ok(())
+}
+
+/// The parameters of a statement as they stand in its frames, for who encodes one after the other.
+#[derive(Default)]
+pub struct Encoded {
+    types: Vec<u8>,
+    formats: Vec<u8>,
+}
+
+impl Encoded {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.formats.len() / 2
     }
 
-    frame::write(out, b'P', |out| {
-        out.push(0);
-        string(out, sql);
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.formats.is_empty()
+    }
+
+    /// Adds one whose value stands behind those before.
+    pub fn push(&mut self, type_oid: u32, format: Format) {
+        put_u32(&mut self.types, type_oid);
+        put_u16(&mut self.formats, format.code());
+    }
+
+    /// As [`statement`], with results in binary format. `values` are as many as were pushed, one after the other, before each
+    /// its length in 4 bytes, −1 for NULL.
+    ///
+    /// # Errors
+    /// As [`statement`].
+    pub fn write(&self, out: &mut Vec<u8>, sql: &str, values: &[u8]) -> Result<(), Error> {
+        let count = check(sql, self.len(), values.len())?;
+        let parse = begin_parse(out, sql, count);
+        out.extend_from_slice(&self.types);
+        frame::end(out, parse);
+        let bind = begin_bind(out, count);
+        out.extend_from_slice(&self.formats);
         put_u16(out, count);
-        for parameter in parameters {
-            put_u32(out, parameter.type_oid);
+        out.extend_from_slice(values);
+        end_statement(out, bind, Format::Binary);
+        Ok(())
+    }
+}
+
+/// The number of parameters, whose values with their lengths have so many bytes.
+fn check(sql: &str, count: usize, values: usize) -> Result<u16, Error> {
+    no_zero(sql)?;
+    let size = sql.len().saturating_add(values).saturating_add(count.saturating_mul(6));
+    match u16::try_from(count) {
+        Ok(_) if size > MESSAGE_LIMIT_BYTES => {
+            Err(Error::too_large(0, "a statement with its parameters", size, MESSAGE_LIMIT_BYTES))
         }
-    });
-    frame::write(out, b'B', |out| {
-        put_u16(out, 0);
-        if parameters.iter().all(|parameter| parameter.format == Format::Text) {
-            put_u16(out, 0);
-        } else {
-            put_u16(out, count);
-            for parameter in parameters {
-                put_u16(out, parameter.format.code());
-            }
-        }
-        put_u16(out, count);
-        for parameter in parameters {
-            match parameter.value {
-                // A length of -1.
-                None => put_u32(out, u32::MAX),
-                Some(value) => {
-                    put_u32(out, u32::try_from(value.len()).expect("the sum was checked above"));
-                    out.extend_from_slice(value);
-                }
-            }
-        }
-        put_u16(out, 1);
-        put_u16(out, result_format.code());
-    });
+        Ok(count) => Ok(count),
+        Err(_) => Err(Error::malformed(
+            0,
+            format_args!("{count} parameters; one statement takes at most {PARAMETERS_LIMIT}"),
+        )),
+    }
+}
+
+fn begin_parse(out: &mut Vec<u8>, sql: &str, count: u16) -> usize {
+    let parse = frame::begin(out, b'P');
+    out.push(0);
+    string(out, sql);
+    put_u16(out, count);
+    parse
+}
+
+fn begin_bind(out: &mut Vec<u8>, formats: u16) -> usize {
+    let bind = frame::begin(out, b'B');
+    put_u16(out, 0);
+    put_u16(out, formats);
+    bind
+}
+
+fn end_statement(out: &mut Vec<u8>, bind: usize, result_format: Format) {
+    put_u16(out, 1);
+    put_u16(out, result_format.code());
+    frame::end(out, bind);
     out.extend_from_slice(b"D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0");
-    Ok(())
 }
 
 /// Appends Sync: the end of a group, which is one transaction.

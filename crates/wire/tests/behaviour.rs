@@ -76,6 +76,16 @@ fn a_statement_is_four_frames_as_the_manual_has_them() {
     ]
     .concat();
     assert_eq!(out, expected);
+
+    let mut encoded = frontend::Encoded::default();
+    assert!(encoded.is_empty());
+    encoded.push(23, Format::Binary);
+    encoded.push(0, Format::Text);
+    assert_eq!(encoded.len(), 2);
+    let mut out = Vec::new();
+    encoded.write(&mut out, "select $1", b"\0\0\0\x04\0\0\0\x07\xff\xff\xff\xff").unwrap();
+    frontend::sync(&mut out);
+    assert_eq!(out, expected);
 }
 
 #[test]
@@ -87,6 +97,9 @@ fn a_statement_that_postgresql_cannot_take_is_refused_and_nothing_is_written() {
     let many = Statement { sql: "select 1", parameters: &many, result_format: Format::Text };
     let error = frontend::statement(&mut out, &many).unwrap_err();
     assert!(error.to_string().contains("65536 parameters") && error.to_string().contains("65535"), "{error}");
+    let mut many = frontend::Encoded::default();
+    (0..65_536).for_each(|_| many.push(0, Format::Text));
+    assert!(many.write(&mut out, "select 1", &[255; 4 * 65_536]).is_err());
     assert!(frontend::query(&mut out, "select '\0'").is_err());
     assert!(out.is_empty());
 }
