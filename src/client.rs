@@ -326,9 +326,8 @@ impl Client {
     /// ```
     pub async fn batch_execute(&self, script: &str) -> Result<(), Error> {
         let mut frames = Vec::new();
-        frontend::query(&mut frames, script).map_err(|error| {
-            Error::usage(format!("the script cannot be sent: {}", error.detail())).source(error)
-        })?;
+        frontend::query(&mut frames, script)
+            .map_err(|error| Error::usage(format!("the script cannot be sent: {}", error.detail())))?;
         let expected = Expected { shape: Shape::Script, effect: Effect::Open };
         self.run(Pipeline { frames: Bytes::from_owner(frames), expected }).await?;
         Ok(())

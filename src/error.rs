@@ -1,6 +1,5 @@
 //! The one error of the client: what happened, what it means for the statements, and what to do.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -84,7 +83,7 @@ pub struct Error(Box<Inner>);
 #[derive(Clone)]
 struct Inner {
     kind: Kind,
-    message: Cow<'static, str>,
+    message: String,
     outcome: Outcome,
     retry: policy::Outcome,
     statement: Option<usize>,
@@ -161,11 +160,11 @@ impl Error {
         }
     }
 
-    pub(crate) fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Error {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Error {
         Error::with_message(kind, message.into())
     }
 
-    fn with_message(kind: Kind, message: Cow<'static, str>) -> Error {
+    fn with_message(kind: Kind, message: String) -> Error {
         let (outcome, retry) = match kind {
             Kind::Usage => (Outcome::NotExecuted, policy::Outcome::Failed),
             Kind::Refused => {
@@ -195,7 +194,7 @@ impl Error {
         }))
     }
 
-    pub(crate) fn usage(message: impl Into<Cow<'static, str>>) -> Error {
+    pub(crate) fn usage(message: impl Into<String>) -> Error {
         Error::new(Kind::Usage, message)
     }
 
@@ -205,13 +204,14 @@ impl Error {
             onetrip_wire::Kind::Truncated => "truncated",
             _ => "corrupt",
         };
-        let message = format!("the answer of the endpoint is {what} at {error}");
-        let mut whole = Error::new(Kind::Protocol, message);
+        // Its words hold all that the wire error could say as a source.
+        let mut whole =
+            Error::new(Kind::Protocol, format!("the answer of the endpoint is {what} at {error}"));
         if error.kind() == onetrip_wire::Kind::Truncated {
             // A connection that breaks and one that is cut at a frame's end are the same event.
             whole.0.retry = policy::Outcome::Lost;
         }
-        whole.source(error)
+        whole
     }
 
     /// PostgreSQL's error; `statement` is the index of the statement that failed.
@@ -257,15 +257,10 @@ impl Error {
     }
 
     /// Names the request, where it has no name yet.
-    pub(crate) fn request_id_is(mut self, request_id: Option<&str>) -> Error {
-        if self.0.request_id.is_none() {
-            self.0.request_id = request_id.map(str::to_owned);
+    pub(crate) fn request_id_is(mut self, request_id: &str) -> Error {
+        if self.0.request_id.is_none() && !request_id.is_empty() {
+            self.0.request_id = Some(request_id.to_owned());
         }
-        self
-    }
-
-    pub(crate) fn about_database(mut self, database: &str) -> Error {
-        self.0.message = format!("{} (it was asked for \"{database}\")", self.0.message).into();
         self
     }
 

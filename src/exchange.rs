@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use onetrip_wire::representation::FRAMES;
 
-use crate::answer::{Answer, Expected, Shape};
+use crate::answer::{Answer, Expected};
 use crate::catalogue::Known;
 use crate::metrics::{Call, Counters};
 use crate::policy::{Attempt, Decision, Repeat};
@@ -119,19 +119,18 @@ impl Endpoint {
             number += 1;
             let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
             let left_ms = deadline_ms.map(|deadline_ms| deadline_ms.saturating_sub(elapsed_ms));
-            let error = match within(self.attempt(settings, pipeline, call), clock, left_ms).await {
+            let attempt = self.attempt(settings, pipeline, call);
+            let mut error = match within(attempt, clock, left_ms).await {
                 Some(Ok(arriving)) => return Ok(arriving),
-                Some(Err(error)) => error.attempts_are(number),
-                None => return Err(timed_out(deadline_ms).attempts_are(number)),
+                Some(Err(error)) => error,
+                None => timed_out(deadline_ms),
             };
             // What an earlier attempt may have done is not undone by how this one failed.
-            let error = match error.outcome() {
-                Outcome::NotExecuted if open => error.outcome_is(Outcome::Unknown),
-                outcome => {
-                    open |= outcome == Outcome::Unknown;
-                    error
-                }
-            };
+            if open && error.outcome() == Outcome::NotExecuted {
+                error = error.outcome_is(Outcome::Unknown);
+            }
+            open |= error.outcome() == Outcome::Unknown;
+            error = error.attempts_are(number);
             let elapsed_ms = clock.now_ms().saturating_sub(start_ms);
             let (outcome, repeat) = (error.retry(), settings.repeat);
             let attempt = Attempt { number, elapsed_ms, deadline_ms, outcome, repeat };
@@ -153,45 +152,25 @@ impl Endpoint {
         call.sent(request.body.len());
         let sent = self.transport.send(request).await;
         let response = sent.map_err(|failure| no_answer(config, failure))?;
-        call.answered(response.header("server-timing").unwrap_or_default());
+        call.answered(response.header("server-timing"));
         let mut arriving = Box::new(Arriving {
             endpoint: self.clone(),
             answer: Answer::new(pipeline.expected, config.response_limit_bytes, settings.types.clone()),
             response,
+            refusal: Vec::new(),
             timeout_ms: settings.timeout_ms,
             received_bytes: 0,
             call: None,
         });
-        let is_refused = arriving.response.status != 200;
-        if !is_refused {
-            arriving.check_type()?;
-        }
-        let mut refusal = Vec::new();
-        let is_stream = matches!(pipeline.expected.shape, Shape::Stream);
+        // The head alone says what is no answer.
+        let mut chunk = Ok(Some(Bytes::new()));
         loop {
-            let chunk = arriving.response.body.chunk().await;
-            if is_refused {
-                if let Ok(Some(chunk)) = chunk {
-                    refusal.extend_from_slice(&chunk);
-                    if refusal.len() < PROBLEM_LIMIT_BYTES {
-                        continue;
-                    }
-                }
-                // What has arrived says enough, or the status has to.
-                return Err(arriving.refused(&refusal));
-            }
-            let more = arriving.take(chunk);
+            let is_ready = arriving.step(chunk);
             call.received(std::mem::take(&mut arriving.received_bytes));
-            let is_over = !more?;
-            if is_stream && let Some(error) = arriving.answer.failure() {
-                return Err(arriving.named(error));
-            }
-            if is_stream && arriving.answer.has_begun() {
-                return Ok(arriving);
-            }
-            if is_over {
-                arriving.finish()?;
-                return Ok(arriving);
+            match is_ready {
+                Ok(true) => return Ok(arriving),
+                Ok(false) => chunk = arriving.response.body.chunk().await,
+                Err(error) => return Err(arriving.named(error)),
             }
         }
     }
@@ -202,6 +181,8 @@ pub(crate) struct Arriving {
     endpoint: Arc<Endpoint>,
     answer: Answer,
     response: Response,
+    // What has arrived of a refusal's body.
+    refusal: Vec<u8>,
     timeout_ms: Option<u64>,
     // Received and not counted yet.
     received_bytes: usize,
@@ -248,37 +229,47 @@ impl Arriving {
         }
     }
 
-    /// Refuses what is not in the format that was asked for.
-    fn check_type(&self) -> Result<(), Error> {
-        let content_type = self.response.header("content-type").unwrap_or_default();
-        if problem::media_type(content_type).eq_ignore_ascii_case(FRAMES) {
-            return Ok(());
+    /// Takes in what follows on the request: whether that is as much of the answer as is waited for.
+    fn step(&mut self, chunk: Result<Option<Bytes>, Failure>) -> Result<bool, Error> {
+        if self.response.status != 200 {
+            if let Ok(Some(chunk)) = chunk {
+                self.refusal.extend_from_slice(&chunk);
+                if self.refusal.len() < PROBLEM_LIMIT_BYTES {
+                    return Ok(false);
+                }
+            }
+            // What has arrived says enough, or the status has to.
+            return Err(problem::refusal(&self.response, &self.refusal, self.endpoint.config.database()));
         }
-        Err(self.named(problem::foreign(200, content_type)))
-    }
-
-    /// The endpoint's refusal, whose body this is.
-    fn refused(&self, body: &[u8]) -> Error {
-        let error = problem::refusal(&self.response, body);
-        self.named(match error.refusal() {
-            Some("unknown_database") => error.about_database(self.endpoint.config.database()),
-            _ => error,
-        })
+        let content_type = self.response.header("content-type");
+        if !problem::media_type(content_type).eq_ignore_ascii_case(FRAMES) {
+            // It is not in the format that was asked for.
+            return Err(problem::foreign(200, content_type));
+        }
+        let is_over = !self.take(chunk)?;
+        if self.answer.is_stream() {
+            if let Some(error) = self.answer.failure() {
+                return Err(error);
+            }
+            if self.answer.has_begun() {
+                return Ok(true);
+            }
+        }
+        if is_over {
+            self.answer.finish()?;
+        }
+        Ok(is_over)
     }
 
     /// What the command gives at the end of a stream.
     fn end(&mut self) -> Result<u64, Error> {
-        let count =
-            self.finish().map(|()| self.answer.take_results().pop().map_or(0, |result| result.row_count()));
-        if let Some(mut call) = self.call.take() {
-            call.end(self.endpoint.now_ms(), count.as_ref().err());
+        if let Err(error) = self.answer.finish() {
+            return Err(self.fail(error));
         }
-        count
-    }
-
-    fn finish(&mut self) -> Result<(), Error> {
-        let finished = self.answer.finish();
-        finished.map_err(|error| self.named(error))
+        if let Some(mut call) = self.call.take() {
+            call.end(self.endpoint.now_ms(), None);
+        }
+        Ok(self.answer.take_results().pop().map_or(0, |result| result.row_count()))
     }
 
     fn fail(&mut self, error: Error) -> Error {
@@ -306,8 +297,7 @@ impl Arriving {
             }
             Err(failure) => broken_off(failure),
         };
-        let error = self.answer.failure().unwrap_or(error);
-        Err(self.named(error))
+        Err(self.answer.failure().unwrap_or(error))
     }
 }
 
@@ -348,11 +338,10 @@ fn timed_out(deadline_ms: Option<u64>) -> Error {
 
 /// An error with its sources, as one line.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = format!("{error}");
     let mut source = error.source();
     while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        text = format!("{text}: {error}");
         source = error.source();
     }
     text
@@ -360,12 +349,12 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// The future's output, or `None` when `limit_ms` are over before; the future is then dropped.
 async fn within<T>(future: impl Future<Output = T>, clock: &dyn Clock, limit_ms: Option<u64>) -> Option<T> {
-    let Some(limit_ms) = limit_ms else { return Some(future.await) };
     let mut future = pin!(future);
-    let mut sleep = clock.sleep(limit_ms);
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => sleep.as_mut().poll(context).map(|()| None),
+    let mut sleep = limit_ms.map(|limit_ms| clock.sleep(limit_ms));
+    poll_fn(|context| match (future.as_mut().poll(context), &mut sleep) {
+        (Poll::Ready(output), _) => Poll::Ready(Some(output)),
+        (Poll::Pending, Some(sleep)) => sleep.as_mut().poll(context).map(|()| None),
+        (Poll::Pending, None) => Poll::Pending,
     })
     .await
 }

@@ -13,25 +13,26 @@ use crate::{Error, Kind, Outcome};
 const SHOWN_BYTES: usize = 500;
 
 /// The error of an answer whose status is not 200.
-pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
+pub(crate) fn refusal(response: &Response, body: &[u8], database: &str) -> Error {
     let status = response.status;
-    let content_type = response.header("content-type").unwrap_or_default();
-    let media_type = media_type(content_type);
-    let is_problem = media_type.eq_ignore_ascii_case("application/problem+json");
-    let problem = Some(body).filter(|_| is_problem).and_then(Problem::read).unwrap_or_default();
-    let Some(code) = problem.code else {
+    let content_type = response.header("content-type");
+    let is_problem = media_type(content_type).eq_ignore_ascii_case("application/problem+json");
+    let mut problem = Problem::default();
+    let is_read = is_problem && problem.read(body).is_some();
+    let Problem { texts: [code, title, detail, sqlstate, request_id], retryable } = problem;
+    let Some(code) = code.filter(|_| is_read) else {
         return foreign(status, content_type);
     };
 
-    let what = problem.detail.or(problem.title).unwrap_or_else(|| format!("HTTP status {status}"));
-    let (what, advice) = (shown(&what), advice(&code));
-    let message = format!("the endpoint refused the request ({code}): {what}{advice}");
-    let retry_after_ms = response
-        .header("retry-after")
-        .and_then(|seconds| ascii::number(seconds.trim_ascii()))
+    let what = detail.or(title).unwrap_or_else(|| format!("HTTP status {status}"));
+    let (what, advice) = (shown(&what, SHOWN_BYTES), advice(&code));
+    let mut message = format!("the endpoint refused the request ({code}): {what}{advice}");
+    if code == "unknown_database" {
+        message = format!("{message} (it was asked for \"{database}\")");
+    }
+    let retry_after_ms = ascii::number(response.header("retry-after").trim_ascii())
         .and_then(|seconds| u32::try_from(seconds).ok())
         .map(|seconds| seconds.saturating_mul(1_000));
-    let retryable = problem.retryable;
     let (kind, outcome, retry) = match code.as_str() {
         "connection_lost" => (Kind::Lost, Outcome::Unknown, policy::Outcome::Lost),
         "internal" => (Kind::Refused, Outcome::Unknown, policy::Outcome::Lost),
@@ -42,18 +43,16 @@ pub(crate) fn refusal(response: &Response, body: &[u8]) -> Error {
     Error::new(kind, message)
         .outcome_is(outcome)
         .retry_is(retry)
-        .refusal_is(status, Some(code), problem.sqlstate)
-        .request_id_is(problem.request_id.as_deref())
+        .refusal_is(status, Some(code), sqlstate)
+        .request_id_is(request_id.as_deref().unwrap_or_default())
 }
 
 /// An answer that no onetrip endpoint gives.
 pub(crate) fn foreign(status: u16, content_type: &str) -> Error {
-    let media_type: String = match media_type(content_type) {
-        "" => "no content type".to_owned(),
-        media_type => {
-            let is_shown = |byte: &u8| byte.is_ascii() && !byte.is_ascii_control();
-            media_type.bytes().filter(is_shown).take(60).map(char::from).collect()
-        }
+    let media_type = match media_type(content_type) {
+        "" => "no content type",
+        text if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => shown(text, 60),
+        _ => "no readable content type",
     };
     let message = match status {
         0 | 300..=399 => format!(
@@ -79,8 +78,8 @@ pub(crate) fn media_type(content_type: &str) -> &str {
 }
 
 /// As much of a text as an error shows.
-fn shown(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(SHOWN_BYTES)).unwrap_or_default()
+fn shown(text: &str, limit_bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(limit_bytes)).unwrap_or_default()
 }
 
 /// What to do about a refusal, where its detail cannot know it.
@@ -94,103 +93,73 @@ fn advice(code: &str) -> &'static str {
     }
 }
 
-/// What a problem says, as far as it is of use here.
-#[derive(Debug, Default, PartialEq)]
+/// The members of a problem that are looked at.
+#[derive(Default)]
 struct Problem {
-    code: Option<String>,
-    title: Option<String>,
-    detail: Option<String>,
-    sqlstate: Option<String>,
-    request_id: Option<String>,
+    texts: [Option<String>; NAMES.len()],
     retryable: bool,
 }
 
+/// The names of those that are text.
+const NAMES: [&str; 5] = ["code", "title", "detail", "sqlstate", "request_id"];
+
 impl Problem {
-    /// Reads a flat JSON object; `None` where the bytes are none.
-    fn read(json: &[u8]) -> Option<Problem> {
-        let mut json = Json { rest: json };
-        let mut problem = Problem::default();
-        json.expect(b'{')?;
-        let mut end = json.expect(b'}');
-        while end.is_none() {
-            problem.member(&mut json)?;
-            if json.expect(b',').is_none() {
-                end = Some(json.expect(b'}')?);
-            }
+    /// Reads one flat JSON object; `None` where it is none.
+    fn read(&mut self, json: &[u8]) -> Option<()> {
+        let mut json = Json { rest: json.iter() };
+        let mut before = json.token().filter(|&byte| byte == b'{')?;
+        while before != b'}' {
+            before = match (json.token()?, before) {
+                (b'"', _) => self.member(&mut json)?,
+                (end @ b'}', b'{') => end,
+                _ => return None,
+            };
         }
-        json.peek().is_none().then_some(problem)
+        json.token().is_none().then_some(())
     }
 
-    fn member(&mut self, json: &mut Json<'_>) -> Option<()> {
+    /// Reads a member, whose name has begun; what stands behind it.
+    fn member(&mut self, json: &mut Json<'_>) -> Option<u8> {
         let name = json.string()?;
-        json.expect(b':')?;
-        match json.peek()? {
-            b'"' => {
-                let text = json.string()?;
-                let place = match name.as_str() {
-                    "code" => &mut self.code,
-                    "title" => &mut self.title,
-                    "detail" => &mut self.detail,
-                    "sqlstate" => &mut self.sqlstate,
-                    "request_id" => &mut self.request_id,
-                    _ => return Some(()),
-                };
+        json.token().filter(|&byte| byte == b':')?;
+        let mut byte = json.token()?;
+        if byte == b'"' {
+            let text = json.string()?;
+            let place = NAMES.iter().position(|known| *known == name).and_then(|at| self.texts.get_mut(at));
+            if let Some(place) = place {
                 *place = Some(text);
             }
-            b'{' | b'[' => return None,
-            _ => {
-                let word = json.word();
-                if word.is_empty() {
-                    return None;
-                }
-                self.retryable |= name == "retryable" && word == b"true";
+            byte = json.token()?;
+        } else if !matches!(byte, b',' | b'}') {
+            // Words and numbers end where something follows.
+            self.retryable |= name == "retryable" && byte == b't' && json.rest.as_slice().starts_with(b"rue");
+            while !matches!(byte, b',' | b'}' | b'{' | b'[' | b'"') {
+                byte = json.token()?;
             }
-        }
-        Some(())
-    }
-}
-
-/// JSON byte by byte, for the sake of wasm's size.
-struct Json<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Json<'a> {
-    fn next(&mut self) -> Option<u8> {
-        let (&first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(first)
-    }
-
-    /// The next byte that is no white space.
-    fn peek(&mut self) -> Option<u8> {
-        self.rest = self.rest.trim_ascii_start();
-        self.rest.first().copied()
-    }
-
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        if self.peek()? != byte {
+        } else {
             return None;
         }
-        self.next().map(drop)
+        Some(byte).filter(|byte| matches!(byte, b',' | b'}'))
+    }
+}
+
+struct Json<'a> {
+    rest: std::slice::Iter<'a, u8>,
+}
+
+impl Json<'_> {
+    /// The next byte that is no white space.
+    fn token(&mut self) -> Option<u8> {
+        self.rest.find(|byte| !byte.is_ascii_whitespace()).copied()
     }
 
-    /// A number, `true`, `false` or `null`.
-    fn word(&mut self) -> &'a [u8] {
-        let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
-        let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at_checked(end).unwrap_or_default();
-        self.rest = rest;
-        word
-    }
-
+    /// The rest of a string that has begun.
     fn string(&mut self) -> Option<String> {
-        self.expect(b'"')?;
         let mut text = Vec::new();
         loop {
-            let byte = match self.next()? {
+            let byte = match *self.rest.next()? {
                 b'"' => return String::from_utf8(text).ok(),
-                b'\\' => match self.next()? {
+                b'\\' => match *self.rest.next()? {
                     escaped @ (b'"' | b'\\' | b'/') => escaped,
                     b'b' => 8,
                     b'f' => 12,
@@ -209,25 +178,17 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The four digits after `\u`, and those of the second half of a surrogate pair.
+    /// The character of an escape, whose surrogates are two of them.
     fn unicode(&mut self) -> Option<char> {
-        let mut code = self.unit()?;
+        let mut code = ascii::hex(&mut self.rest, 4)?;
         if (0xd800..0xdc00).contains(&code) {
-            if (self.next()?, self.next()?) != (b'\\', b'u') {
+            if (self.rest.next()?, self.rest.next()?) != (&b'\\', &b'u') {
                 return None;
             }
-            let low = self.unit()?.checked_sub(0xdc00).filter(|&low| low < 0x400)?;
+            let low = ascii::hex(&mut self.rest, 4)?.checked_sub(0xdc00).filter(|&low| low < 0x400)?;
             code = 0x1_0000 + ((code - 0xd800) << 10) + low;
         }
         char::from_u32(code)
-    }
-
-    fn unit(&mut self) -> Option<u32> {
-        let mut unit = 0;
-        for _ in 0..4 {
-            unit = unit * 16 + char::from(self.next()?).to_digit(16)?;
-        }
-        Some(unit)
     }
 }
 
@@ -238,7 +199,7 @@ mod tests {
     fn refusal(status: u16, content_type: &str, retry_after: Option<&str>, body: &[u8]) -> Error {
         let mut headers = vec![("content-type", content_type.to_owned())];
         headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
-        super::refusal(&Response::whole(status, headers, Vec::new()), body)
+        super::refusal(&Response::whole(status, headers, Vec::new()), body, "shop")
     }
 
     #[test]
@@ -306,7 +267,13 @@ mod tests {
             (r#"{"detail":"b"}"#, text("b")),
             (r#" { "detail" : "\"\\\/\b\f\n\r\t" } "#, text("\"\\/\u{8}\u{c}\n\r\t")),
             (r#"{"detail":"\u00fc\ud83d\ude80"}"#, text("ü🚀")),
+            ("{}", Some((None, false))),
             (r#"{"retryable":true}"#, Some((None, true))),
+            (r#"{"retryable": false , "other":true}"#, Some((None, false))),
+            (r#"{"detail" "b"}"#, None),
+            (r#"{"other":[true]}"#, None),
+            ("{,}", None),
+            (r#"{"other":1"detail":"b"}"#, None),
             (r#"{"detail":null, "b": 1.5}"#, Some((None, false))),
             (r#"{"detail":"\ud83d"}"#, None),
             (r#"{"detail":"\ud83d\u0041"}"#, None),
@@ -324,9 +291,10 @@ mod tests {
             (r#"{"detail":"b"}}"#, None),
             (r#"{"detail":"b"#, None),
         ] {
-            let found = Problem::read(json.as_bytes()).map(|problem| (problem.detail, problem.retryable));
-            assert_eq!(found, expected, "{json}");
+            let mut problem = Problem::default();
+            let is_read = problem.read(json.as_bytes()).is_some();
+            let [_, _, detail, _, _] = problem.texts;
+            assert_eq!(is_read.then_some((detail, problem.retryable)), expected, "{json}");
         }
-        assert_eq!(Problem::read(b"{}"), Some(Problem::default()));
     }
 }

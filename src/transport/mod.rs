@@ -186,8 +186,9 @@ impl Response {
         Response { status, headers, body: Box::new(Whole(Some(body.into()))) }
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str())
+    /// The value of a header, empty where it did not come.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value)
     }
 }
 

@@ -30,6 +30,15 @@ pub fn number(text: &str) -> Option<u64> {
     number
 }
 
+/// The number of so many hexadecimal digits.
+pub fn hex(bytes: &mut core::slice::Iter<'_, u8>, digits: usize) -> Option<u32> {
+    let mut number = 0;
+    for _ in 0..digits {
+        number = number * 16 + char::from(*bytes.next()?).to_digit(16)?;
+    }
+    Some(number)
+}
+
 /// The statement without the white space before it.
 pub fn trim_start(sql: &str) -> &str {
     // PostgreSQL's white space is ASCII's; what other control characters stand there it refuses.

@@ -1,10 +1,8 @@
 //! The one error of this crate: bytes that are not what the protocol says, and where.
 
 #[cfg(feature = "error-text")]
-use alloc::{
-    boxed::Box,
-    string::{String, ToString},
-};
+use alloc::{boxed::Box, fmt, string::String};
+#[cfg(not(feature = "error-text"))]
 use core::fmt;
 
 /// What is wrong with the bytes.
@@ -60,7 +58,7 @@ impl Error {
 
     /// Bytes that are not what the protocol says, at `offset`.
     pub fn malformed(offset: usize, detail: impl fmt::Display) -> Error {
-        Error::new(Kind::Malformed, offset as u64, detail)
+        Error::new(Kind::Malformed, offset as u64, format_args!("{detail}"))
     }
 
     pub(crate) fn too_large(offset: usize, what: impl fmt::Display, size: usize, limit: usize) -> Error {
@@ -69,19 +67,20 @@ impl Error {
     }
 
     pub(crate) fn truncated(offset: u64, detail: impl fmt::Display) -> Error {
-        Error::new(Kind::Truncated, offset, detail)
+        Error::new(Kind::Truncated, offset, format_args!("{detail}"))
     }
 
     #[cfg_attr(
         not(feature = "error-text"),
         expect(unused_variables, clippy::useless_conversion, reason = "there the text is nowhere kept")
     )]
-    fn new(kind: Kind, offset: u64, detail: impl fmt::Display) -> Error {
+    #[cold]
+    fn new(kind: Kind, offset: u64, detail: fmt::Arguments<'_>) -> Error {
         let inner = Inner {
             kind,
             offset,
             #[cfg(feature = "error-text")]
-            detail: detail.to_string(),
+            detail: fmt::format(detail),
         };
         Error(inner.into())
     }
