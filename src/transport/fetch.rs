@@ -4,7 +4,6 @@ use bytes::Bytes;
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, Headers, ReadableStream, ReadableStreamDefaultReader};
 
 use super::local::Local;
 use super::{Body, BoxFuture, Clock, Failure, RESPONSE_HEADERS, Request, Response, Sent, Transport};
@@ -20,6 +19,36 @@ extern "C" {
 
     #[wasm_bindgen(js_name = clearTimeout)]
     fn clear_timeout(timer: &JsValue);
+
+    // Of these, too, web-sys has more than is of use here. What has a `fetch` has an AbortController, which does not throw.
+    type AbortController;
+
+    #[wasm_bindgen(constructor)]
+    fn new() -> AbortController;
+
+    #[wasm_bindgen(method)]
+    fn abort(this: &AbortController);
+
+    // What `fetch` gave: where something took its place, it need not be a Response.
+    type Answered;
+
+    #[wasm_bindgen(method, getter, catch)]
+    fn status(this: &Answered) -> Result<u16, JsValue>;
+
+    type Headers;
+
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &Headers, name: &str) -> Result<Option<String>, JsValue>;
+
+    type ReadableStream;
+
+    #[wasm_bindgen(method, js_name = getReader)]
+    fn reader(this: &ReadableStream) -> Reader;
+
+    type Reader;
+
+    #[wasm_bindgen(method)]
+    fn read(this: &Reader) -> Promise;
 }
 
 /// The transport of JavaScript runtimes: the global `fetch`, with its body as a stream.
@@ -64,18 +93,18 @@ pub(super) fn send<'a>(
 ) -> BoxFuture<'a, Result<Response, Failure>> {
     Box::pin(Local::new(async move {
         let before = |error| Failure::new(Sent::No, thrown(&error));
-        let controller = AbortController::new().map_err(before)?;
-        let abort = AbortOnDrop(Some(controller.clone()));
+        let controller = AbortController::new();
         let headers = Object::new();
         for (name, value) in request.headers() {
-            set(&headers, name, &value.into());
+            set(&headers, name, value.into());
         }
         let options = Object::new();
-        set(&options, "method", &"POST".into());
-        set(&options, "headers", &headers);
-        set(&options, "body", &Uint8Array::from(request.body().as_ref()));
-        set(&options, "signal", &get(&controller, "signal"));
-        set(&options, "redirect", &"manual".into());
+        set(&options, "method", "POST".into());
+        set(&options, "headers", headers.into());
+        set(&options, "body", bytes(request.body()));
+        set(&options, "signal", get(&controller, "signal"));
+        set(&options, "redirect", "manual".into());
+        let abort = AbortOnDrop(Some(controller));
 
         let lost = |error| Failure::new(Sent::Perhaps, thrown(&error));
         let promise = call(request.url(), &options).map_err(before)?;
@@ -88,33 +117,37 @@ pub(super) fn send<'a>(
             }
         }
         // An answer without a body has null there.
-        let body = get(&response, "body");
-        let reader = (!body.is_null_or_undefined())
-            .then(|| body.unchecked_into::<ReadableStream>().get_reader().unchecked_into());
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a status has three digits"
-        )]
-        let status = get(&response, "status").as_f64().unwrap_or_default() as u16;
+        let body = Some(get(&response, "body")).filter(|body| !body.is_null_or_undefined());
+        let reader = body.map(|body| body.unchecked_into::<ReadableStream>().reader());
+        let status = response.unchecked_into::<Answered>().status().unwrap_or_default();
         Ok(Response { status, headers, body: Box::new(Local::new(Arriving { reader, abort })) })
     }))
 }
 
-/// Sets a member of an object of our own. Each setter of web-sys would be another import.
-fn set(object: &Object, name: &str, value: &JsValue) {
-    // It fails only for what is no object, or is frozen.
-    let _ = Reflect::set(object, &name.into(), value);
+/// An array of JavaScript's own with these bytes.
+fn bytes(bytes: &[u8]) -> JsValue {
+    let array = Uint8Array::new_with_length(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    array.copy_from(bytes);
+    array.into()
 }
 
-/// A member, `undefined` where there is none.
+/// Sets a member of an object of our own. Each setter of web-sys would be another import; and inlined this would be written
+/// out for each member.
+#[inline(never)]
+fn set(object: &Object, name: &str, value: JsValue) {
+    // It fails only for what is no object, or is frozen.
+    let _ = Reflect::set(object, &name.into(), &value);
+}
+
+/// A member, `undefined` where there is none. Not inlined, as [`set`].
+#[inline(never)]
 fn get(object: &JsValue, name: &str) -> JsValue {
     Reflect::get(object, &name.into()).unwrap_or_default()
 }
 
 struct Arriving {
     // `None` for an answer without a body.
-    reader: Option<ReadableStreamDefaultReader>,
+    reader: Option<Reader>,
     abort: AbortOnDrop,
 }
 
@@ -178,7 +211,10 @@ impl Clock for SystemClock {
             // A longer timer would fire at once.
             let milliseconds = milliseconds.min(i32::MAX.unsigned_abs().into()) as f64;
             let mut timer = Timer(JsValue::UNDEFINED);
-            let promise = Promise::new(&mut |resolve, _reject| timer.0 = set_timeout(&resolve, milliseconds));
+            // The constructor that wasm-bindgen makes promises of futures by: another would be another import.
+            let promise = Promise::new_typed::<JsValue>(&mut |resolve, _reject| {
+                timer.0 = set_timeout(resolve.unchecked_ref(), milliseconds);
+            });
             // A promise made from `resolve` alone is never rejected.
             let _ = JsFuture::from(promise).await;
         }))
