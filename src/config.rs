@@ -64,7 +64,7 @@ impl Config {
         host_and_port(authority)?;
         // The dots would be steps in the URL's path.
         if matches!(database.as_str(), "" | "." | "..") {
-            return Err(Error::usage("the name of the database is empty or only dots"));
+            return Err(url_with("a database whose name is empty or only dots"));
         }
         Ok(Config {
             origin: format!("{scheme}://{authority}"),
@@ -170,27 +170,25 @@ impl FromStr for Config {
     fn from_str(url: &str) -> Result<Config, Error> {
         let (scheme, rest) = scheme(url.trim_ascii())?;
         if rest.bytes().any(|byte| matches!(byte, b'#' | b'?')) {
-            return Err(Error::usage(
-                "the URL has a query or a fragment ('?' or '#'): options are set on onetrip::Config, and in a password \
-                 these characters are written %3F and %23",
+            return Err(url_with(
+                "a query or a fragment ('?' or '#'): options are set on onetrip::Config, and in a password these characters \
+                 are written %3F and %23",
             ));
         }
         let (authority, path) = ascii::split(rest, b'/').unwrap_or((rest, ""));
         let Some((credentials, host)) = ascii::split_last(authority, b'@') else {
-            return Err(Error::usage(
-                "the URL names no role: write https://role:password@host/database, with / in a password as %2F",
-            ));
+            return Err(url_with("no role (a / in a password is written %2F)"));
         };
         let Some((role, password)) = ascii::split(credentials, b':') else {
-            return Err(Error::usage("the URL gives no password: write https://role:password@host/database"));
+            return Err(url_with("no password"));
         };
         let database = path.strip_suffix("/").unwrap_or(path);
         if database.is_empty() {
-            return Err(Error::usage("the URL names no database: write https://role:password@host/database"));
+            return Err(url_with("no database"));
         }
         if database.bytes().any(|byte| byte == b'/') {
-            return Err(Error::usage(
-                "the URL's path has more than one part: it is only the name of the database, /v1/…/pipeline is added to it",
+            return Err(url_with(
+                "a path of more than one part: it is only the name of the database, /v1/…/pipeline is added to it",
             ));
         }
         let decode = |text, what| {
@@ -253,22 +251,22 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// What the URL has instead of what it should have.
+fn url_with(wrong: &str) -> Error {
+    Error::usage(format!("the URL has {wrong}; its form is https://role:password@host/database"))
+}
+
 fn scheme(url: &str) -> Result<(&str, &str), Error> {
     let parts = ascii::split(url, b':').and_then(|(scheme, rest)| Some((scheme, rest.strip_prefix("//")?)));
     match parts {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Ok(("https", rest)),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(("http", rest)),
         Some((scheme, _))
-            if ["postgres", "postgresql"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) =>
+            if scheme.eq_ignore_ascii_case("postgres") || scheme.eq_ignore_ascii_case("postgresql") =>
         {
-            Err(Error::usage(
-                "the URL is PostgreSQL's own (postgresql://): onetrip talks to an onetrip endpoint, whose URL is \
-                 https://role:password@host/database",
-            ))
+            Err(url_with("PostgreSQL's own scheme, but onetrip talks to an onetrip endpoint"))
         }
-        _ => Err(Error::usage(
-            "the URL has to begin with https:// (or http://): https://role:password@host/database",
-        )),
+        _ => Err(url_with("another scheme than https:// or http://")),
     }
 }
 
@@ -285,13 +283,10 @@ fn host_and_port(authority: &str) -> Result<(), Error> {
                 && inner.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
         });
     if !host_is_name && !host_is_address {
-        return Err(Error::usage(
-            "the URL's host is missing or is no host name: write https://role:password@host/database, and %40 for an @ \
-             in the password",
-        ));
+        return Err(url_with("no host, or one that is no host name (an @ in a password is written %40)"));
     }
     if port.is_some_and(|port| port_number(port).is_none()) {
-        return Err(Error::usage("the URL's port is not a number from 0 to 65535"));
+        return Err(url_with("a port that is not a number from 0 to 65535"));
     }
     Ok(())
 }
@@ -312,13 +307,13 @@ fn port_number(text: &str) -> Option<u16> {
 /// Appends base64 with padding (RFC 4648). The usual crate is made for speed and takes 3 KB of wasm.
 fn base64(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for chunk in bytes.chunks(3) {
-        let group = (0..3).fold(0, |group, at| group << 8 | u32::from(chunk.get(at).copied().unwrap_or(0)));
-        for place in 0..4 {
-            let digit = (group >> (18 - 6 * place)) as usize & 63;
-            let digit = DIGITS.get(digit).filter(|_| place <= chunk.len());
-            out.push(digit.map_or('=', |&digit| char::from(digit)));
-        }
+    let byte = |at| u32::from(bytes.get(at).copied().unwrap_or(0));
+    for place in 0..bytes.len().div_ceil(3) * 4 {
+        // Six bits, which begin in this byte.
+        let at = place * 3 / 4;
+        let digit = (byte(at) << 8 | byte(at + 1)) >> (10 - place * 6 % 8) & 63;
+        let digit = DIGITS.get(digit as usize).filter(|_| at < bytes.len());
+        out.push(digit.map_or('=', |&digit| char::from(digit)));
     }
 }
 
@@ -336,15 +331,11 @@ fn percent_encode(out: &mut String, text: &str) {
 }
 
 fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
+    let mut bytes = text.as_bytes().iter();
     let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
+    while let Some(&byte) = bytes.next() {
         decoded.push(match byte {
-            b'%' => {
-                let high = char::from(bytes.next()?).to_digit(16)?;
-                let low = char::from(bytes.next()?).to_digit(16)?;
-                u8::try_from(high * 16 + low).ok()?
-            }
+            b'%' => u8::try_from(ascii::hex(&mut bytes, 2)?).ok()?,
             byte => byte,
         });
     }

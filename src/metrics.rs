@@ -372,13 +372,21 @@ fn operation(pipeline: &Pipeline) -> &'static str {
 pub(crate) struct Watch {
     observer: Arc<dyn Observer>,
     begin: Begin,
+    failed: Failed,
 }
+
+/// Notes what a span tells of an error and a counter does not.
+type Failed = fn(&mut Ended, &Error);
 
 type Begin = fn(&Watch, &Config, &Pipeline) -> Option<Box<dyn Span>>;
 
 impl Watch {
     pub(crate) fn new(observer: impl Observer) -> Watch {
-        Watch { observer: Arc::new(observer), begin: Watch::begin }
+        Watch { observer: Arc::new(observer), begin: Watch::begin, failed: Watch::failed }
+    }
+
+    fn failed(ended: &mut Ended, error: &Error) {
+        ended.sqlstate = error.code().map(str::to_owned);
     }
 
     fn begin(&self, config: &Config, pipeline: &Pipeline) -> Option<Box<dyn Span>> {
@@ -429,7 +437,9 @@ impl Call {
         self.ended.duration_ms = now_ms.saturating_sub(self.start_ms);
         if let Some(error) = error {
             self.ended.error = Some(error.kind());
-            self.ended.sqlstate = error.code().map(str::to_owned);
+            if let Some(watch) = &self.endpoint.config().observer {
+                (watch.failed)(&mut self.ended, error);
+            }
         }
     }
 }
