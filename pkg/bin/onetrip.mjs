@@ -6,6 +6,8 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { LauncherError, fetchEndpoint, findEndpoint, version } from "./endpoint.mjs";
 
+const COMMANDS = ["dev", "serve", "check-config"];
+
 const HELP = `PostgreSQL over HTTP in one round trip
 
 Usage: onetrip <COMMAND>
@@ -30,6 +32,9 @@ try {
     if (found === undefined && forHelp) {
       process.stdout.write(HELP);
       process.exitCode = asked === undefined ? 2 : 0;
+    } else if (found === undefined && !COMMANDS.includes(asked)) {
+      console.error(`onetrip: there is no command "${asked}". \`onetrip --help\` says which there are.`);
+      process.exitCode = 2;
     } else {
       become(found ?? (await fetchEndpoint((line) => console.error(`onetrip: ${line}`))));
     }

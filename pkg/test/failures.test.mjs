@@ -475,6 +475,23 @@ test("the caller's signal cancels with its own reason, before, during and betwee
   }
 });
 
+test("a signal of many requests ends those that are under way, with one listener", async (t) => {
+  const { url, requests } = await endpoint(t, ({ number }) => (number <= 3 ? { body: one } : () => {}));
+  const sql = connect(url);
+  const controller = new AbortController();
+  const options = { signal: controller.signal, timeoutMs: 20_000 };
+  const warned = t.mock.method(process, "emitWarning");
+  for (let query = 0; query < 3; query++) assert.equal((await sql.query("select 1", [], options)).length, 1);
+  const all = Promise.allSettled(Array.from({ length: 20 }, () => sql.query("select 1", [], options)));
+  while (requests.length < 23) await new Promise((resolve) => setTimeout(resolve, 5));
+  const reason = new Error("enough");
+  controller.abort(reason);
+  assert.deepEqual(new Set((await all).map((result) => result.reason)), new Set([reason]));
+  assert.equal(warned.mock.callCount(), 0);
+  await assert.rejects(sql.query("select 1", [], options), reason);
+  assert.equal(requests.length, 23);
+});
+
 test("frames are decoded in WebAssembly, to the same rows and errors", async (t) => {
   const answer = (oid, values) => {
     const column = Buffer.concat([

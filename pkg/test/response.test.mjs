@@ -59,6 +59,18 @@ test("an error that PostgreSQL gave in time rejects with every field", async (t)
   }
 });
 
+test("an error that is none is a ProtocolError", async (t) => {
+  let body;
+  const { url } = await endpoint(t, () => json(body, { "onetrip-sqlstate": "23505" }));
+  const sql = connect(url);
+  for (body of ["", '{"error":', '[]\n{"error', "{}\n", "null\n"])
+    await assert.rejects(
+      sql`insert`.response(),
+      (error) => error instanceof ProtocolError && error.outcome === "unknown",
+      body,
+    );
+});
+
 test("what is no result rejects as a query does", async (t) => {
   const answers = [
     [problem(401, { code: "invalid_credentials", retryable: false }), RefusedError],

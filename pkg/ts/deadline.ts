@@ -10,7 +10,7 @@ export class Deadline {
   readonly #timeoutMs: number | undefined;
   readonly #ends: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #forward: (() => void) | undefined;
+  #controller: AbortController | undefined;
 
   /** The deadline that the options set, if they set one. */
   static of(options: Options): Deadline | undefined {
@@ -25,14 +25,11 @@ export class Deadline {
       this.signal = signal as AbortSignal;
       return;
     }
-    const controller = new AbortController();
+    const controller = (this.#controller = new AbortController());
     this.signal = controller.signal;
     this.#timer = setTimeout(() => controller.abort(), timeoutMs);
-    if (signal !== undefined) {
-      this.#forward = () => controller.abort(signal.reason);
-      if (signal.aborted) this.#forward();
-      else signal.addEventListener("abort", this.#forward);
-    }
+    if (signal?.aborted) controller.abort(signal.reason);
+    else if (signal !== undefined) follow(signal, controller);
   }
 
   /** How long the answer is waited for from now on, at least 1. */
@@ -50,8 +47,20 @@ export class Deadline {
 
   end(): void {
     clearTimeout(this.#timer);
-    if (this.#forward !== undefined) this.#given?.removeEventListener("abort", this.#forward);
+    followers.get(this.#given as AbortSignal)?.delete(this.#controller as AbortController);
   }
+}
+
+/** What a caller's signal is to end: by one listener, however many requests have it, for Node warns of more than ten. */
+const followers = new WeakMap<AbortSignal, Set<AbortController>>();
+
+function follow(signal: AbortSignal, controller: AbortController): void {
+  let all = followers.get(signal);
+  if (all === undefined) {
+    followers.set(signal, (all = new Set()));
+    signal.addEventListener("abort", () => followers.get(signal)?.forEach((one) => one.abort(signal.reason)));
+  }
+  all.add(controller);
 }
 
 /** Waits, unless `signal` is raised first. */

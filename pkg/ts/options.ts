@@ -58,7 +58,9 @@ const ALLOWED: Record<keyof Options, Allowed> = {
   signal: (value) =>
     typeof (value as AbortSignal | null)?.addEventListener === "function" ? undefined : "an AbortSignal",
   timeoutMs: (value) =>
-    typeof value === "number" && value > 0 && value <= 0x7fff_ffff ? undefined : "a number of milliseconds above 0",
+    typeof value === "number" && value > 0 && value <= 0x7fff_ffff
+      ? undefined
+      : "a number of milliseconds above 0 and below 2 ** 31",
   headers: (value) => (headersOf(value) ? undefined : "HTTP headers"),
   maxAttempts: (value) =>
     Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 10

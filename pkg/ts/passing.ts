@@ -1,6 +1,6 @@
 // Answers that are handed on without being decoded: typed JSON from the endpoint (PROTOCOL.md section 5).
 
-import { SqlError, type OnetripError, type SqlErrorFields } from "./errors.js";
+import { ProtocolError, SqlError, type OnetripError, type SqlErrorFields } from "./errors.js";
 import type { Options } from "./options.js";
 import { Failure, mediaType, named, type Message, type Protocol, type Result } from "./protocol.js";
 import { outcomeOfFailed, type Group } from "./statement.js";
@@ -32,7 +32,7 @@ export class Passing implements Protocol<Response> {
     if (this.leaves(answered)) return [[new Response(answered.body, { headers: { "content-type": JSON_TYPE } })]];
     // What is no result is none of blocks either, and fails in the same way.
     if (!isJson(answered)) return (await this.#blocks.read(answered, bytes, groups)) as Failure[];
-    return named([new Failure(sqlError(new TextDecoder().decode(bytes), groups[0]))], answered);
+    return named([new Failure(sqlError(bytes, groups[0]))], answered);
   }
 }
 
@@ -44,10 +44,19 @@ function isJson(answered: Response): boolean {
 }
 
 /** The error of an answer that was too short to be under way before PostgreSQL refused the statement. */
-function sqlError(text: string, group: Group): OnetripError {
+function sqlError(bytes: Uint8Array, group: Group): OnetripError {
+  const text = new TextDecoder().decode(bytes);
   // Behind bare rows it is a line of its own.
   const line = text.startsWith("[") ? text.slice(text.lastIndexOf("\n", text.length - 2) + 1) : text;
-  const { statement, ...members } = (JSON.parse(line) as { error: Record<string, string | number> }).error;
+  let statement: string | number | undefined;
+  let members: Record<string, string | number>;
+  try {
+    ({
+      error: { statement, ...members },
+    } = JSON.parse(line) as { error: typeof members });
+  } catch {
+    return new ProtocolError("The endpoint's answer is corrupt: the error is no JSON.", 0);
+  }
   const fields: Record<string, string | number> = {};
   for (const [name, value] of Object.entries(members))
     fields[name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())] = value;

@@ -44,7 +44,7 @@ export class Reader {
   /** The text from `start` to `end`. `encoding` is 0 for UTF-8 and 1 for UTF-16, little-endian. */
   text(start: number, end: number, encoding: number): string {
     if (start === end) return "";
-    const decode = decoders[encoding] ?? this.corrupt(start, `text is in the unknown encoding ${encoding}`);
+    const decode = decoders[encoding] ?? this.corrupt(start, `text is of the unknown encoding ${encoding}`);
     return decode(this.bytes, start, end);
   }
 

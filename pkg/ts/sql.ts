@@ -67,7 +67,7 @@ function transactionOf(queries: unknown, sender: Sender): LazyQuery<unknown>[] {
   return queries.map((query: unknown, index) => {
     if (!(query instanceof LazyQuery))
       throw new UsageError(
-        `Query ${index} of the transaction is no query (it is a ${nameOf(query)}; do not await the queries).`,
+        `Query ${index} of the transaction is no query (it is of type ${nameOf(query)}; do not await the queries).`,
       );
     if (partsOf(query).sender !== sender)
       throw new UsageError(`Query ${index} of the transaction belongs to another connection.`);
