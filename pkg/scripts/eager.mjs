@@ -124,6 +124,11 @@ const around = (node, before, after, name) => [
 /** The beginning of a declaration as a constant. */
 const constant = (node) => `${has(node, ts.SyntaxKind.ExportKeyword) ? "export " : ""}const ${node.name.text} = `;
 
+/** Whether the `this` of what is around is meant in there. */
+const hasThis = (node) =>
+  node.kind === ts.SyntaxKind.ThisKeyword ||
+  (!ts.isFunctionExpression(node) && (ts.forEachChild(node, (child) => hasThis(child) || undefined) ?? false));
+
 /** The edits that take the name off one function, and put it into parentheses if it is called first. */
 function editsOf(node, isCalled) {
   const { name, parent } = node;
@@ -137,9 +142,9 @@ function editsOf(node, isCalled) {
   }
   if (ts.isArrowFunction(node) || ts.isFunctionExpression(node)) {
     if (isCalled) return isNamed(node) ? around(node, "(0, (", "))") : around(node, "(", ")");
-    // A module's own arrow functions know no other `this` than it has.
     const isConstant = ts.isVariableDeclaration(parent) && ts.isSourceFile(parent.parent.parent.parent);
-    if (!isConstant || isAsync || !ts.isArrowFunction(node)) return [];
+    const isAssigned = ts.isBinaryExpression(parent) && isNamed(node);
+    if (!(isConstant || isAssigned) || isAsync || !ts.isArrowFunction(node) || hasThis(node.body)) return [];
     const arrow = node.equalsGreaterThanToken;
     const [before, after] = ts.isBlock(node.body) ? ["", ""] : ["{ return ", "; }"];
     return [...around(node, `Object && ${keyword} `, after), [arrow.getStart(), arrow.end, before]];

@@ -44,28 +44,35 @@ const ALLOWED: Record<keyof Options, Allowed> = {
   timestamps: ["date", "string"],
   json: ["parsed", "text"],
   duplicateColumns: ["error", "last"],
-  decoders: (value) =>
-    typeof value === "object" && Object.values(value ?? { value }).every(isFunction)
+  decoders(value) {
+    return typeof value === "object" && Object.values(value ?? { value }).every(isFunction)
       ? undefined
-      : "an object of type OIDs and functions",
-  encoders: (value) =>
-    Array.isArray(value) && value.every((pair) => Array.isArray(pair) && isFunction(pair[1]))
+      : "an object of type OIDs and functions";
+  },
+  encoders(value) {
+    return Array.isArray(value) && value.every((pair) => Array.isArray(pair) && isFunction(pair[1]))
       ? undefined
-      : "an array of pairs: a class, or a type as sql.typed has it, and a function",
+      : "an array of pairs: a class, or a type as sql.typed has it, and a function";
+  },
   decode: ["endpoint", "local"],
   idempotent: [true, false],
   shareRequests: [true, false],
-  signal: (value) =>
-    typeof (value as AbortSignal | null)?.addEventListener === "function" ? undefined : "an AbortSignal",
-  timeoutMs: (value) =>
-    typeof value === "number" && value > 0 && value <= 0x7fff_ffff
+  signal(value) {
+    return typeof (value as AbortSignal | null)?.addEventListener === "function" ? undefined : "an AbortSignal";
+  },
+  timeoutMs(value) {
+    return typeof value === "number" && value > 0 && value <= 0x7fff_ffff
       ? undefined
-      : "a number of milliseconds above 0 and below 2 ** 31",
-  headers: (value) => (headersOf(value) ? undefined : "HTTP headers"),
-  maxAttempts: (value) =>
-    Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 10
+      : "a number above 0 and below 2 ** 31";
+  },
+  headers(value) {
+    return headersOf(value) ? undefined : "HTTP headers";
+  },
+  maxAttempts(value) {
+    return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 10
       ? undefined
-      : "a whole number from 1 to 10",
+      : "a whole number from 1 to 10";
+  },
 };
 
 /** `options` over `base`. An absent or undefined option keeps the value of `base`. */
