@@ -162,7 +162,7 @@ impl Endpoint {
             received_bytes: 0,
             call: None,
         });
-        // The head alone says what is no answer.
+        // With no bytes there is the head, which alone says what is no answer.
         let mut chunk = Ok(Some(Bytes::new()));
         loop {
             let is_ready = arriving.step(chunk);
@@ -241,10 +241,13 @@ impl Arriving {
             // What has arrived says enough, or the status has to.
             return Err(problem::refusal(&self.response, &self.refusal, self.endpoint.config.database()));
         }
-        let content_type = self.response.header("content-type");
-        if !problem::media_type(content_type).eq_ignore_ascii_case(FRAMES) {
-            // It is not in the format that was asked for.
-            return Err(problem::foreign(200, content_type));
+        if matches!(&chunk, Ok(Some(head_alone)) if head_alone.is_empty()) {
+            let content_type = self.response.header("content-type");
+            if !problem::media_type(content_type).eq_ignore_ascii_case(FRAMES) {
+                // It is not in the format that was asked for.
+                return Err(problem::foreign(200, content_type));
+            }
+            return Ok(false);
         }
         let is_over = !self.take(chunk)?;
         if self.answer.is_stream() {

@@ -1,6 +1,5 @@
 //! Rows: values straight from the received buffer.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -106,12 +105,18 @@ impl Row {
     #[inline]
     pub(crate) fn read<'a, T: FromSql<'a>>(&self, at: usize, value: Option<&'a [u8]>) -> Result<T, Error> {
         let rust = const { &RustType::of::<T>() };
+        let Some(column) = self.columns.get(at) else { return Err(self.no_column(&at.describe())) };
         let other;
-        let type_ = match self.columns.get(at) {
-            Some(column) if column.is_binary() && T::accepts(column.type_()) => column.type_(),
-            _ => {
-                other = self.type_for(at, value, rust)?;
-                &other
+        let type_ = if column.is_binary() && T::accepts(column.type_()) {
+            column.type_()
+        } else {
+            match self.type_for(at, column, value, rust) {
+                Ok(None) => column.type_(),
+                Ok(Some(type_)) => {
+                    other = type_;
+                    &other
+                }
+                Err(error) => return Err(error),
             }
         };
         let read = match value {
@@ -122,14 +127,15 @@ impl Row {
     }
 
     /// The type as which `rust` reads a value, where it is not simply the column's.
-    #[inline(never)]
-    fn type_for(&self, at: usize, value: Option<&[u8]>, rust: &RustType) -> Result<Cow<'_, Type>, Error> {
-        let Some(column) = self.columns.get(at) else { return Err(self.no_column(&at.describe())) };
-        match column.type_for(value, rust) {
-            Ok(None) => Ok(Cow::Borrowed(column.type_())),
-            Ok(Some(type_)) => Ok(Cow::Owned(type_)),
-            Err(why) => Err(self.failed(at, rust, why)),
-        }
+    #[cold]
+    fn type_for(
+        &self,
+        at: usize,
+        column: &Column,
+        value: Option<&[u8]>,
+        rust: &RustType,
+    ) -> Result<Option<Type>, Error> {
+        column.type_for(value, rust).map_err(|why| self.failed(at, rust, why))
     }
 
     #[cold]
