@@ -105,7 +105,7 @@ impl Row {
     #[inline]
     pub(crate) fn read<'a, T: FromSql<'a>>(&self, at: usize, value: Option<&'a [u8]>) -> Result<T, Error> {
         let rust = const { &RustType::of::<T>() };
-        let Some(column) = self.columns.get(at) else { return Err(self.no_column(&at.describe())) };
+        let Some(column) = self.columns.get(at) else { return Err(self.no_column_at(at)) };
         let other;
         let type_ = if column.is_binary() && T::accepts(column.type_()) {
             column.type_()
@@ -136,6 +136,11 @@ impl Row {
         rust: &RustType,
     ) -> Result<Option<Type>, Error> {
         column.type_for(value, rust).map_err(|why| self.failed(at, rust, why))
+    }
+
+    #[cold]
+    fn no_column_at(&self, at: usize) -> Error {
+        self.no_column(&at.describe())
     }
 
     #[cold]
