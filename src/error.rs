@@ -264,8 +264,8 @@ impl Error {
         self
     }
 
-    pub(crate) fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        self.0.source = Some(Arc::new(source.into()));
+    pub(crate) fn source(mut self, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+        self.0.source = Some(Arc::new(source));
         self
     }
 
