@@ -168,7 +168,7 @@ export class ProtocolError extends OnetripError {
 }
 
 /** An answer that is right as far as it goes. Users see a ProtocolError. */
-export class TruncatedError extends ProtocolError {}
+export class Truncated extends ProtocolError {}
 
 /** The call cannot work as it is: a wrong URL, a value that is no parameter, a result that the chosen type cannot hold. */
 export class UsageError extends OnetripError {

@@ -52,7 +52,7 @@ const ALLOWED: Record<keyof Options, Allowed> = {
   encoders(value) {
     return Array.isArray(value) && value.every((pair) => Array.isArray(pair) && isFunction(pair[1]))
       ? undefined
-      : "an array of pairs: a class, or a type as sql.typed has it, and a function";
+      : "an array of pairs: a class or type, and a function";
   },
   decode: ["endpoint", "local"],
   idempotent: [true, false],

@@ -148,7 +148,7 @@ export function statementOf(query: LazyQuery<unknown>): Statement {
   append(statement, source, 0);
   if (statement.params.length > PARAMETERS_LIMIT) {
     throw new UsageError(
-      `The statement has ${statement.params.length} parameters, and PostgreSQL takes ${PARAMETERS_LIMIT}. Send many rows as one: json_populate_recordset(null::t, \${sql.json(rows)}), or an array for each column to unnest(…).`,
+      `The statement has ${statement.params.length} parameters, and PostgreSQL takes ${PARAMETERS_LIMIT}. Send many rows as one, by json_populate_recordset or by arrays to unnest.`,
     );
   }
   return statement;

@@ -4,7 +4,7 @@ import { BlockReader, shapeOf, type Shape } from "./blocks.js";
 import {
   ProtocolError,
   SqlError,
-  TruncatedError,
+  Truncated,
   UsageError,
   setOutcome,
   type OnetripError,
@@ -240,9 +240,9 @@ export class ResponseReader {
     this.#begin(next);
   }
 
-  #cutShort(rest: number): TruncatedError {
+  #cutShort(rest: number): Truncated {
     const length = this.before + rest;
-    return new TruncatedError(
+    return new Truncated(
       `The endpoint's answer was cut short after ${length} bytes; whether the statement took effect is unknown.`,
       length,
     );

@@ -1,6 +1,6 @@
 // Whether a failed request is sent again. The decision is Rust's (src/policy.rs); here is what it needs to know.
 
-import { EndpointError, NetworkError, SqlError, TruncatedError, UnreachableError } from "./errors.js";
+import { EndpointError, NetworkError, SqlError, Truncated, UnreachableError } from "./errors.js";
 import { isUndone } from "./statement.js";
 import type { LoadWasm } from "./wasm.js";
 
@@ -56,7 +56,7 @@ function outcomeOf(error: unknown, { statements }: Attempt): number | undefined 
     const conflict = error.code === "40001" || error.code === "40P01";
     return conflict && statements.every(({ text }) => isUndone(text)) ? OUTCOME.rolledBack : undefined;
   }
-  if (error instanceof TruncatedError) return OUTCOME.lost;
+  if (error instanceof Truncated) return OUTCOME.lost;
   if (error instanceof NetworkError)
     return error.timedOut ? undefined : error instanceof UnreachableError ? OUTCOME.notSent : OUTCOME.lost;
   if (!(error instanceof EndpointError)) return undefined;

@@ -1,6 +1,6 @@
 // The JSON of `POST /sql`, values as PostgreSQL's text, to rows by the OIDs of their types.
 
-import { ProtocolError, TruncatedError, UsageError, setOutcome, type SqlErrorFields } from "../errors.js";
+import { ProtocolError, Truncated, UsageError, setOutcome, type SqlErrorFields } from "../errors.js";
 import type { Answer } from "../response.js";
 import { define, sharedStore, storeElement, type Rows } from "../rows.js";
 import { duplicateError, duplicateOf, type Statement } from "../statement.js";
@@ -35,7 +35,7 @@ export function answersTo(statements: readonly Statement[], text: string, url: s
   try {
     parsed = JSON.parse(text);
   } catch {
-    throw new TruncatedError(
+    throw new Truncated(
       `The endpoint's answer was cut short after ${text.length} characters; whether the statement took effect is unknown.`,
       text.length,
     );
