@@ -161,8 +161,8 @@ export class BlockReader {
     const values: unknown[] = new Array<unknown>(count);
     for (let column = 0; column < width; column++) {
       this.#column(values, fields[column], 0);
-      if (arrays) storeElement(rows, first, values, column as unknown as string);
-      else stores[column](rows, first, values, keys[column]);
+      if (arrays) storeElement(rows, first, values, column as unknown as string, 0);
+      else stores[column](rows, first, values, keys[column], 0);
     }
     if (this.#at !== end || this.#asciiAt !== this.#ascii.length || this.#wideAt !== this.#wide.length)
       reader.corrupt(this.#at, "a block has the wrong length");
@@ -325,7 +325,7 @@ export class BlockReader {
     const members: unknown[] = new Array<unknown>(count);
     shape.keys.forEach((key, index) => {
       this.#column(members, undefined, depth + 1);
-      shape.stores[index](objects, 0, members, key);
+      shape.stores[index](objects, 0, members, key, 0);
     });
     for (let row = 0; row < count; row++)
       values[row] = from !== nulls && bytes[nulls + row] !== 0 ? null : objects[row];

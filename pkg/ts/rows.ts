@@ -12,8 +12,8 @@ export type Rows = Record<string, unknown>[];
 /** Makes a row like `template`. */
 export type Clone = (template: Readonly<Record<string, null>>) => Record<string, unknown>;
 
-/** Puts `values` into the column `key` of the rows from `first`. */
-export type Store = (rows: Rows, first: number, values: readonly unknown[], key: string) => void;
+/** Puts `values` into the column `key` of the rows from `first`. Counts from `zero`, which takes V8 less to read than a variable. */
+export type Store = (rows: Rows, first: number, values: readonly unknown[], key: string, zero: 0) => void;
 
 /** The next place to clone rows at. Four shapes can share one before it is slow. */
 export function nextClone(): Clone {
@@ -33,9 +33,8 @@ export function sharedStore(): Store {
 }
 
 /** The same for rows that are arrays, whose elements are all alike. */
-export const storeElement = ((rows: unknown[][], first: number, values: readonly unknown[], key: number) => {
-  for (let row = 0; row < values.length; row++) rows[first + row][key] = values[row];
-}) as unknown as Store;
+// prettier-ignore
+export const storeElement: Store = (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; };
 
 /** `__proto__` is the one name that an assignment does not store. */
 export const define: Store = (rows, first, values, key) => {
@@ -50,9 +49,9 @@ let stores: readonly Store[] | undefined;
 
 // prettier-ignore
 const shared: readonly Store[] = [
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
 ];
 
 /** For the first query, whose rows may hold objects. */
@@ -70,36 +69,36 @@ function moreClones(): readonly Clone[] { return [
 
 // prettier-ignore
 function makeStores(): readonly Store[] { return [
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
-  (r, f, v, k) => { for (let i = 0; i < v.length; i++) r[f + i][k] = v[i]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
+  (r, f, v, k, i: number) => { while (i < v.length) r[f++][k] = v[i++]; },
 ]; }

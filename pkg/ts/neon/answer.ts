@@ -89,8 +89,8 @@ function answer({ fields: columns, rows: texts, command = "", rowCount = null }:
       const text = texts[row][column];
       values[row] = text === null || read === undefined ? text : readable(read, text);
     }
-    if (arrayRows) storeElement(rows, 0, values, column as unknown as string);
-    else (field.name === "__proto__" ? define : sharedStore())(rows, 0, values, field.name);
+    if (arrayRows) storeElement(rows, 0, values, column as unknown as string, 0);
+    else (field.name === "__proto__" ? define : sharedStore())(rows, 0, values, field.name, 0);
   });
   return { rows, fields, tag: rowCount === null ? command : `${command} ${rowCount}` };
 }
