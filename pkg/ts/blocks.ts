@@ -59,11 +59,7 @@ function newShape(reader: Reader, start: number, text: string): Shape {
   if (!Array.isArray(columns) || columns.length > COLUMNS_LIMIT)
     reader.corrupt(start, "the fields are not a list of columns");
   const fields = columns.map((column: unknown): Field => {
-    if (
-      !Array.isArray(column) ||
-      typeof column[0] !== "string" ||
-      column.slice(1, 6).some((value) => !Number.isInteger(value))
-    ) {
+    if (!Array.isArray(column) || typeof column[0] !== "string" || !column.slice(1, 6).every(Number.isInteger)) {
       reader.corrupt(start, "the fields are not a list of columns");
     }
     const [name, typeOid, typeSize, typeModifier, tableOid, columnNumber] = column as [
