@@ -8,7 +8,7 @@
 // Functions of these files lose their names on the way, which a constant gives to what is assigned to it, but not to
 // `(0, …)` or `Object && …`: bundlers for Workers keep names by a call for each, when the module is evaluated or, of functions
 // within functions, whenever one is made. Stacks have most of them still, for V8 finds them where they are assigned, and the
-// classes that users see keep theirs, errors by a getter, which bundlers leave alone.
+// classes that users see keep theirs by a getter, which bundlers leave alone.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";
@@ -164,11 +164,11 @@ function editsOf(node, isCalled) {
   return edits;
 }
 
-/** The same of a class. Errors keep their names, which no bundler shortens then, by a getter that is hardly ever called. */
+/** The same of a class. Those that users see keep their names by a getter, which bundlers leave alone and hardly anybody calls. */
 function editsOfClass(node) {
   const name = node.name.text;
-  if (!ts.isSourceFile(node.parent) || HELD_BY_USERS.includes(name)) return [];
-  const isSeen = name.endsWith("Error");
+  if (!ts.isSourceFile(node.parent)) return [];
+  const isSeen = HELD_BY_USERS.includes(name) || name.endsWith("Error");
   if (!isSeen) return around(node, `${constant(node)}(0, class `, ");", node.name);
   return [[node.members.pos, node.members.pos, ` static get name() { return "${name}"; }`]];
 }

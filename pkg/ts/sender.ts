@@ -43,8 +43,7 @@ export class ConnectionSender implements Sender {
     const protocol = this.connection.protocol.json?.(form === full, arrayRows);
     const work: Work<LazyQuery<unknown>, Response, Response> = {
       groups() {
-        if (form !== rows && form !== full)
-          throw new UsageError("response() gives rows, or with full() the result, and no other form.");
+        if (form !== rows && form !== full) throw new UsageError("response() gives rows or, with full(), the result.");
         if (protocol === undefined) throw new UsageError("response() needs an onetrip endpoint.");
         return ONE.groups(query);
       },
