@@ -14,10 +14,10 @@ use crate::catalogue::Known;
 /// A parameter, as tokio-postgres takes it.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 
-/// Why a value cannot be encoded.
 /// The length of NULL, which has no value behind it.
 const NULL_LEN: [u8; 4] = (-1i32).to_be_bytes();
 
+/// Why a value cannot be encoded.
 type Refused = Box<dyn std::error::Error + Sync + Send>;
 
 /// Appends one statement whose parameter types are found by [`Encoded::push`]; `known` are types that are not built in.
