@@ -84,7 +84,7 @@ fn column(at: &mut Cursor<'_>, rows: usize, arenas: &mut Arenas<'_>) -> Vec<Valu
         6 => {
             let (encoding, len) = (at.u8(), at.u32() as usize);
             let array: Vec<Box<serde_json::value::RawValue>> =
-                serde_json::from_str(&text(encoding, at.take(len))).unwrap();
+                serde_json::from_str(&alone(encoding, at.take(len))).unwrap();
             array.iter().map(|element| Value::Json(element.get().to_owned())).collect()
         }
         7 => {
@@ -147,7 +147,7 @@ fn string(code: u8, at: &mut Cursor<'_>, arenas: &mut Arenas<'_>) -> Value {
         255 => return Value::Null,
         254 => {
             let (encoding, len) = (at.u8(), at.u32() as usize);
-            text(encoding, at.take(len))
+            alone(encoding, at.take(len))
         }
         253 => {
             let units = u16::from_le_bytes(at.take(2).try_into().unwrap()) as usize;
@@ -163,9 +163,15 @@ fn string(code: u8, at: &mut Cursor<'_>, arenas: &mut Arenas<'_>) -> Value {
     })
 }
 
+/// What is decoded alone, in UTF-8 as it came.
+fn alone(encoding: u8, bytes: &[u8]) -> String {
+    if encoding == 0 { String::from_utf8_lossy(bytes).into_owned() } else { text(encoding, bytes) }
+}
+
+/// What is well-formed, as an arena always is.
 fn text(encoding: u8, bytes: &[u8]) -> String {
     match encoding {
-        0 => String::from_utf8_lossy(bytes).into_owned(),
+        0 => String::from_utf8(bytes.to_vec()).unwrap(),
         1 => {
             let units: Vec<u16> =
                 bytes.as_chunks::<2>().0.iter().map(|&pair| u16::from_le_bytes(pair)).collect();
