@@ -60,7 +60,15 @@ test("what is ill-formed is replaced in the same way", () => {
 
 test("without a Buffer that can do it, TextDecoders are left in place", () => {
   const { Buffer } = globalThis;
-  for (const stub of [undefined, function () {}]) {
+  class Refusing {
+    utf8Slice() {
+      throw new TypeError("this is no Buffer");
+    }
+    ucs2Slice() {
+      return "something else";
+    }
+  }
+  for (const stub of [undefined, function () {}, Refusing]) {
     decoders.splice(0, 2, utf8, utf16);
     globalThis.Buffer = stub;
     try {
