@@ -135,7 +135,7 @@ function editsOf(node, isCalled) {
   const isAsync = has(node, ts.SyntaxKind.AsyncKeyword);
   const keyword = isAsync ? "async function" : "function";
   if (ts.isFunctionDeclaration(node)) {
-    if (!ts.isSourceFile(parent)) return [];
+    if (!ts.isSourceFile(parent) || node.asteriskToken) return [];
     if (isCalled) return around(node, `${constant(node)}(0, (${keyword} `, "));", name);
     // Not in parentheses: V8 would parse it as a whole, for there it could be a parameter's default.
     return around(node, `${constant(node)}Object && ${keyword} `, ";", name);
