@@ -131,5 +131,9 @@ fn refusal(error: &Error) -> Result<Response> {
 async fn scenarios(client: &Client) -> Value {
     let prefix: String = Uuid::new_v4().simple().to_string().chars().take(12).collect();
     let report = onetrip_scenarios::run(client, &format!("rustworker{prefix}")).await;
-    json!({"success": report.is_success(), "text": report.to_string()})
+    let (is_held, text) = match onetrip_scenarios::held_back(client, &format!("held_{prefix}")).await {
+        Ok(()) => (true, "a stream that nobody reads is held back at the server".to_owned()),
+        Err(why) => (false, format!("FAILED a stream that nobody reads: {why}")),
+    };
+    json!({"success": report.is_success() && is_held, "text": format!("{report}{text}")})
 }

@@ -147,41 +147,8 @@ async fn a_stream_gives_the_rows_before_an_error_and_then_the_error() {
 
 #[wasm_bindgen_test]
 async fn a_stream_that_nobody_reads_is_held_back_at_the_server() {
-    let client = client();
     let marker = format!("held_{}", (js_sys::Math::random() * 1e9).floor());
-    let sql = format!("select repeat('x', 1000) as {marker} from generate_series(1, 1000000)");
-    let mut rows = client.query_raw(&sql, std::iter::empty::<&str>()).await.unwrap();
-    rows.next().await.unwrap().unwrap();
-    // A gigabyte would have passed by then, if the browser took all that comes.
-    let waiting = "select wait_event = 'ClientWrite' from pg_stat_activity
-        where query like '%' || $1 || '%' and pid <> pg_backend_pid()";
-    let mut is_waiting = false;
-    for _ in 0..100 {
-        let row = client.query_opt(waiting, &[&marker]).await.unwrap().expect("it has not ended");
-        is_waiting = row.get::<_, Option<bool>>(0) == Some(true);
-        if is_waiting {
-            break;
-        }
-        client.query("select pg_sleep(0.05)", &[]).await.unwrap();
-    }
-    assert!(is_waiting, "the server goes on writing");
-    drop(rows);
-    check_ended(&client, &marker).await;
-}
-
-/// The statement that holds this marker ends: what nobody waits for is cancelled.
-async fn check_ended(client: &Client, marker: &str) {
-    let running = "select count(*) from pg_stat_activity
-        where state = 'active' and query like '%' || $1 || '%' and pid <> pg_backend_pid()";
-    let mut left: i64 = 1;
-    for _ in 0..100 {
-        left = client.query_one(running, &[&marker]).await.unwrap().get(0);
-        if left == 0 {
-            break;
-        }
-        client.query("select pg_sleep(0.05)", &[]).await.unwrap();
-    }
-    assert_eq!(left, 0, "it goes on");
+    onetrip_scenarios::held_back(&client(), &marker).await.unwrap();
 }
 
 #[wasm_bindgen_test]
@@ -191,7 +158,7 @@ async fn what_is_dropped_or_times_out_is_cancelled_in_postgresql() {
     let (late, hasty) = (marker("late"), client.timeout(Duration::from_millis(300)));
     let error = hasty.query(&format!("select pg_sleep(60) as {late}"), &[]).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout, "{error}");
-    check_ended(&client, &late).await;
+    onetrip_scenarios::ended(&client, &late).await.unwrap();
 
     let dropped = marker("dropped");
     let sql = format!("select pg_sleep(60) as {dropped}");
@@ -205,7 +172,7 @@ async fn what_is_dropped_or_times_out_is_cancelled_in_postgresql() {
         .await
         .unwrap();
     }
-    check_ended(&client, &dropped).await;
+    onetrip_scenarios::ended(&client, &dropped).await.unwrap();
     assert_eq!(client.metrics().cancelled, 1);
 }
 

@@ -4,11 +4,14 @@
 
 mod compare;
 mod file;
+mod streams;
 mod value;
 
 use std::fmt;
 
 use onetrip::{Client, Error, StatementResult};
+
+pub use streams::{ended, held_back};
 
 use file::{Expectation, ExpectedError, Scenario, Statement, Step};
 
