@@ -29,13 +29,11 @@ export interface Sender {
   response(query: LazyQuery<unknown>): Promise<Response>;
 }
 
+/** What a statement is written as: a template, or a text with its `$n` and their list. */
+export type Source = Template | { readonly text: string; readonly params: readonly unknown[] };
+
 /** What a query holds. */
-export interface Parts {
-  readonly sender: Sender;
-  /** A template, or a text with its `$n` and their list. */
-  readonly source: Template | { readonly text: string; readonly params: readonly unknown[] };
-  readonly wanted: Wanted;
-}
+export type Parts = Source & { readonly sender: Sender; readonly wanted: Wanted };
 
 /** The parts of a query. */
 export let partsOf: (query: LazyQuery<unknown>) => Parts;
@@ -135,8 +133,8 @@ export class LazyQuery<Result> implements Query<Result> {
 
 /** The statement of a query: fragments put in their places, parameters numbered through. */
 export function statementOf(query: LazyQuery<unknown>): Statement {
-  const { source, wanted } = partsOf(query);
-  const { options: mapping, arrayRows, form } = wanted;
+  const parts = partsOf(query);
+  const { options: mapping, arrayRows, form } = parts.wanted;
   const statement: Composing = {
     text: "",
     params: [],
@@ -145,7 +143,7 @@ export function statementOf(query: LazyQuery<unknown>): Statement {
     arrayRows,
     commandTag: form === full,
   };
-  append(statement, source, 0);
+  append(statement, parts, 0);
   if (statement.params.length > PARAMETERS_LIMIT) {
     throw new UsageError(
       `The statement has ${statement.params.length} parameters, and PostgreSQL takes ${PARAMETERS_LIMIT}. Send many rows as one, by json_populate_recordset or by arrays to unnest.`,
@@ -165,7 +163,7 @@ interface Composing extends Statement {
 const PARAMETERS_LIMIT = 65_535;
 const NESTING_LIMIT = 100;
 
-function append(composed: Composing, source: Parts["source"], depth: number): void {
+function append(composed: Composing, source: Source, depth: number): void {
   const { params } = composed;
   if ("text" in source) {
     if (depth > 0 && source.params.length > 0) {
@@ -174,7 +172,7 @@ function append(composed: Composing, source: Parts["source"], depth: number): vo
       );
     }
     for (const value of source.params) appendParameter(composed, value);
-    composed.text += source.text;
+    composed.text = depth > 0 ? composed.text + source.text : source.text;
     return;
   }
   if (depth > NESTING_LIMIT)
@@ -184,7 +182,7 @@ function append(composed: Composing, source: Parts["source"], depth: number): vo
   for (let index = 0; index < values.length; index++) {
     const value = values[index];
     if (value instanceof LazyQuery) {
-      append(composed, partsOf(value).source, depth + 1);
+      append(composed, partsOf(value), depth + 1);
     } else if (value instanceof SqlFragment) {
       const template = templateOf(value);
       if (value.isList && template.values.length === 0) appendEmptyList(composed);

@@ -23,7 +23,7 @@ export function makeSql(sender: Sender, defaults: Options): Sql {
     }
     if (texts.includes(undefined))
       throw new UsageError("The template holds a malformed escape sequence: write \\\\ for a backslash.");
-    return new LazyQuery({ sender, source: { texts: texts as string[], values }, wanted });
+    return new LazyQuery({ sender, texts: texts as string[], values, wanted });
   }
 
   const members: Pick<Sql, "query" | "transaction" | "json" | "with"> = {
@@ -34,7 +34,8 @@ export function makeSql(sender: Sender, defaults: Options): Sql {
         throw new UsageError(`sql.query needs the parameters as an array, not ${nameOf(params)}.`);
       return new LazyQuery({
         sender,
-        source: { text, params },
+        text,
+        params,
         wanted: options === undefined ? wanted : wantedBy(options, defaults),
       });
     },
