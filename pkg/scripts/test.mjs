@@ -2,9 +2,9 @@
 // pkg/test/*.test.mjs on what the build left in pkg/dist.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const FORMATTED = ["pkg/bin", "pkg/ts", "pkg/test", "pkg/scripts", "tests/runtimes"];
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -32,13 +32,15 @@ try {
     "cjs-resolves-to-esm",
     "--quiet",
   );
-  run(
-    "--test",
-    "--test-reporter=spec",
-    ...readdirSync(tests)
-      .filter((name) => name.endsWith(".test.mjs"))
-      .map((name) => join(tests, name)),
+  const files = readdirSync(tests).filter((name) => name.endsWith(".test.mjs"));
+  const test = (names, ...flags) =>
+    run(...flags, "--test", "--test-reporter=spec", ...names.map((name) => join(tests, name)));
+  test(files);
+  console.log("once more, with queries sent as in Workers and browsers:");
+  const connecting = files.filter(
+    (name) => name !== "direct.test.mjs" && readFileSync(join(tests, name), "utf8").includes("dist/node.js"),
   );
+  test(connecting, "--import", pathToFileURL(join(tests, "support/long-way.mjs")).href);
 } catch (error) {
   console.error(`test: ${error.message.split("\n")[0]}`);
   process.exit(error.status ?? 1);

@@ -41,12 +41,23 @@ const COLUMNS_LIMIT = 1664; // PostgreSQL's limit for a target list.
  * the same columns are then of one hidden class, and the fields are parsed once.
  */
 export function shapeOf(reader: Reader, start: number, end: number): Shape {
-  const last = latest.get(end - start);
-  if (last !== undefined && reader.has(last.bytes, start)) return last.shape;
+  const met = latestShape(reader.view, start, end);
+  if (met !== undefined) return met;
   const text = reader.text(start, end, 0);
   const shape = shapes.get(text) ?? newShape(reader, start, text);
   latest.set(end - start, { bytes: new DataView(reader.bytes.slice(start, end).buffer), shape });
   return shape;
+}
+
+/** The same if, of those whose text is as long, it was met last. */
+export function latestShape(view: DataView, start: number, end: number): Shape | undefined {
+  const last = latest.get(end - start);
+  if (last === undefined) return undefined;
+  const { bytes, shape } = last;
+  const tail = bytes.byteLength - 8;
+  // Eight bytes at once, as doubles. Different bytes that are equal as doubles, the two zeros, are in no text.
+  for (let at = 0; at < tail; at += 8) if (bytes.getFloat64(at) !== view.getFloat64(start + at)) return undefined;
+  return tail >= 0 && bytes.getFloat64(tail) === view.getFloat64(start + tail) ? shape : undefined;
 }
 
 function newShape(reader: Reader, start: number, text: string): Shape {
@@ -352,7 +363,7 @@ function json(text: string): unknown {
   }
 }
 
-function int8(view: DataView, at: number, field: Field, mapping: Mapping): unknown {
+export function int8(view: DataView, at: number, field: Field, mapping: Mapping): unknown {
   if (mapping.int8 === "number")
     return safe(view.getInt32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true), field);
   const value = view.getBigInt64(at, true);

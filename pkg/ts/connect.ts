@@ -4,6 +4,8 @@ import { parseEndpoint } from "./endpoint.js";
 import { UsageError } from "./errors.js";
 import { DEFAULTS, merge } from "./options.js";
 import { Pipelines, type Runtime } from "./pipeline.js";
+import type { Sender } from "./query.js";
+import type { Connection } from "./request.js";
 import { ConnectionSender } from "./sender.js";
 import { makeSql } from "./sql.js";
 import type { ConnectOptions, Sql } from "./types.js";
@@ -14,14 +16,17 @@ export interface Connect {
   (options: ConnectOptions & { readonly url: string | URL }): Sql;
 }
 
-/** Makes the `connect` of a runtime. */
-export function connectIn(runtime: Runtime): Connect {
+/** Makes the `connect` of a runtime. `SenderOf` is how its queries are sent. */
+export function connectIn(
+  runtime: Runtime,
+  SenderOf: new (connection: Connection) => Sender = ConnectionSender,
+): Connect {
   return function connect(first: string | URL | ConnectOptions, second?: ConnectOptions): Sql {
     const given = typeof first === "object" && !(first instanceof URL) ? first : { ...second, url: first };
     const { url, role, password, fetch, ...options } = given ?? {};
     if (fetch !== undefined && typeof fetch !== "function")
       throw new UsageError('The option "fetch" must be a function.');
     const protocol = new Pipelines(parseEndpoint(url as string | URL, { role, password }), runtime);
-    return makeSql(new ConnectionSender({ protocol, fetch, loadWasm: runtime.loadWasm }), merge(DEFAULTS, options));
+    return makeSql(new SenderOf({ protocol, fetch, loadWasm: runtime.loadWasm }), merge(DEFAULTS, options));
   };
 }

@@ -118,7 +118,7 @@ function bodyOf({ statements, mode }: Group): string {
   return mode === undefined ? `{"batch":[${list}]}` : `{"batch":[{"sql":"${beginOf(mode)}"},${list},{"sql":"commit"}]}`;
 }
 
-function statementJson({ text, params, types }: Statement): string {
+export function statementJson({ text, params, types }: Statement): string {
   // A program sends few statements often.
   if (text !== latest.text) latest = { text, head: `{"sql":${stringJson(text)},"params":[` };
   let json = latest.head;
@@ -133,7 +133,7 @@ function statementJson({ text, params, types }: Statement): string {
 /** The statement that was sent last, and how its JSON begins. */
 let latest = { text: "", head: '{"sql":"","params":[' };
 
-function stringJson(text: string): string {
+export function stringJson(text: string): string {
   // In a short text it is soon seen that nothing in it has to be escaped.
   if (text.length > 30) return JSON.stringify(text);
   for (let index = 0; index < text.length; index++) {

@@ -48,16 +48,6 @@ export class Reader {
     return decode(this.bytes, start, end);
   }
 
-  /** Whether `known`, which is text, is what stands at `start`. */
-  has(known: DataView, start: number): boolean {
-    const length = known.byteLength;
-    let at = 0;
-    // Eight bytes at once, as doubles. Different bytes that are equal as doubles, the two zeros, are in no text.
-    for (; at + 8 <= length; at += 8) if (known.getFloat64(at) !== this.view.getFloat64(start + at)) return false;
-    for (; at < length; at++) if (known.getUint8(at) !== this.bytes[start + at]) return false;
-    return true;
-  }
-
   /** The offset behind `length` bytes from `at`, which must not go beyond `end`. */
   fits(at: number, length: number, end: number): number {
     const next = at + length;

@@ -75,7 +75,7 @@ export class ConnectionSender implements Sender {
 }
 
 /** A query by itself. */
-const ONE: Work<LazyQuery<unknown>, Answer, unknown> = {
+export const ONE: Work<LazyQuery<unknown>, Answer, unknown> = {
   groups: (query) => [{ statements: [statementOf(query)], mode: undefined }],
   take: (results, query) => partsOf(query).wanted.form(taken(results[0])[0]),
 };
