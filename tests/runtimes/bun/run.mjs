@@ -27,6 +27,7 @@ if (bun !== undefined) {
     await checks.that("its entry", async () => equal(await over(address)("/entry"), "bun.js"));
     await checks.example(over(address));
     await checks.scenarios(over(address));
+    await checks.scenarios(over(address), "/neon", " by onetrip/neon");
   });
   checks.end();
 }

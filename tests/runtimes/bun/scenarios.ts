@@ -1,7 +1,8 @@
 // What the tests ask in this runtime, and the example, on a free loopback port.
 
 import * as onetrip from "onetrip";
-import { runAll } from "../shared/scenarios.mjs";
+import * as neon from "onetrip/neon";
+import { runAll, runNeon } from "../shared/scenarios.mjs";
 import example from "./main.ts";
 
 const server = Bun.serve({
@@ -9,8 +10,13 @@ const server = Bun.serve({
   port: 0,
   idleTimeout: 0,
   async fetch(request) {
-    if (request.method === "POST")
-      return Response.json(await runAll(onetrip, process.env.ONETRIP_URL!, await request.json()));
+    const url = process.env.ONETRIP_URL!;
+    if (request.method === "POST") {
+      const input = await request.json();
+      return Response.json(
+        await (request.url.endsWith("/neon") ? runNeon(neon, url, input) : runAll(onetrip, url, input)),
+      );
+    }
     if (request.url.endsWith("/entry")) return Response.json(import.meta.resolve("onetrip").split("/").pop());
     return example.fetch();
   },

@@ -25,6 +25,7 @@ if (deno !== undefined) {
   await withServer(deno, [...serve, "scenarios.ts"], options, async (address) => {
     await checks.that("its entry", async () => equal(await over(address)("/"), "deno.js"));
     await checks.scenarios(over(address));
+    await checks.scenarios(over(address), "/neon", " by onetrip/neon");
   });
   checks.end();
 }

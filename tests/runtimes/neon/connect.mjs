@@ -6,14 +6,10 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { runRequests } from "../requests/checks.mjs";
 import { bundle, newPrefix, printMistakes, printReport, root, scenarioFiles } from "../shared/package.mjs";
+import { NEON_LEFT } from "../shared/scenarios.mjs";
 import { withWorkerd } from "../shared/workerd.mjs";
 
 const shared = JSON.stringify(join(root, "tests/runtimes/shared/scenarios.mjs"));
-
-const LEFT = {
-  a_transaction_left_open_is_an_error_and_is_rolled_back:
-    "in this protocol it is an error like those of PostgreSQL, with SQLSTATE 25000",
-};
 
 /** Checks of requests that this protocol cannot pass, and why. */
 const REQUESTS_LEFT = {
@@ -45,7 +41,7 @@ export async function runConnect(project, endpoint, url) {
     endpoint: `http://${endpoint}/sql`,
     files: scenarioFiles(),
     prefix: newPrefix(),
-    left: LEFT,
+    left: NEON_LEFT,
   });
   let ok = true;
   const print = (name, { report, mistakes }) => {

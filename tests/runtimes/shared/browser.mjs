@@ -50,6 +50,7 @@ export async function checkPages(checks, { url }, { folder, address, page = "/sc
     });
     await checks.report(result.default, what);
     await checks.report(result.slim, `${what} slim with its user's module`);
+    if (result.neon !== undefined) await checks.report(result.neon, `${what} by onetrip/neon`);
   } finally {
     server.closeAllConnections();
     server.close();

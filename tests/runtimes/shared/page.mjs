@@ -1,9 +1,12 @@
 // What a bundled page does in the tests: the scenarios by both entries, and a look at the example beside it.
 
-import { runAll } from "./scenarios.mjs";
+import { runAll, runNeon } from "./scenarios.mjs";
 
-/** Runs it all and sends what was found to the server of the page. `wasm` is the module as this bundler hands it over. */
-export async function runPage(onetrip, connectSlim, wasm) {
+/**
+ * Runs it all and sends what was found to the server of the page. `wasm` is the module as this bundler hands it over, `neon`
+ * the namespace of onetrip/neon, where the page has it.
+ */
+export async function runPage(onetrip, connectSlim, wasm, neon) {
   const found = {};
   try {
     const { url, input } = await (await fetch("/input")).json();
@@ -11,6 +14,7 @@ export async function runPage(onetrip, connectSlim, wasm) {
     found.example = await example();
     found.default = await runAll(onetrip, url, input);
     found.slim = await runAll({ ...onetrip, connect }, url, { ...input, prefix: `${input.prefix}s` });
+    if (neon !== undefined) found.neon = await runNeon(neon, url, input);
   } catch (error) {
     found.error = String(error.stack);
   }

@@ -18,6 +18,36 @@ export async function runAll(onetrip, url, { files, prefix }, ways = ["endpoint"
   return { reports, mistakes: await runMistakes(onetrip.connect, url, onetrip) };
 }
 
+/** Scenarios that differ in Neon's protocol, and how. */
+export const NEON_LEFT = {
+  a_transaction_left_open_is_an_error_and_is_rolled_back:
+    "in this protocol it is an error like those of PostgreSQL, with SQLSTATE 25000",
+};
+
+/** The same endpoint by Neon's protocol: all scenarios by `connect` of onetrip/neon, and what its `neon()` does. */
+export async function runNeon({ connect, neon, neonConfig, NeonDbError }, url, { files, prefix }) {
+  const { username, password, host, pathname } = new URL(url);
+  const [text, endpoint] = [`postgresql://${username}:${password}@${host}${pathname}`, `http://${host}/sql`];
+  const reports = {
+    "over Neon's protocol": await runScenarios(connect(text, { endpoint }), files, `${prefix}n`, NEON_LEFT),
+  };
+  Object.assign(neonConfig, { fetchEndpoint: endpoint, disableWarningInBrowsers: true });
+  const sql = neon(text);
+  const mistakes = [];
+  const check = async (what, run, expected) => {
+    const found = JSON.stringify(await run().catch((error) => String(error)));
+    if (found !== JSON.stringify(expected)) mistakes.push(`neon(), ${what}: ${found}`);
+  };
+  await check("a query", () => sql`select ${"Zoë"} as name, ${41}::int4 + 1 as n`, [{ name: "Zoë", n: 42 }]);
+  await check("a transaction", () => sql.transaction([sql`select 1 as a`, sql`select 2 as b`]), [
+    [{ a: 1 }],
+    [{ b: 2 }],
+  ]);
+  const failed = await sql`select 1 / 0`.catch((error) => error);
+  if (!(failed instanceof NeonDbError && failed.code === "22012")) mistakes.push(`neon(), a mistake: ${failed}`);
+  return { reports, mistakes };
+}
+
 /**
  * Runs all scenarios with `sql`, which must have the default options.
  *

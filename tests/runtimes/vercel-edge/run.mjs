@@ -18,6 +18,7 @@ await checks.example(await deploy("api/items.ts"), "/api/items");
 const ask = await deploy("api/scenarios.ts");
 await checks.scenarios(ask, "/api/scenarios");
 await checks.scenarios(ask, "/api/scenarios?slim", " slim with its user's module");
+await checks.scenarios(ask, "/api/scenarios?neon", " by onetrip/neon");
 checks.end();
 
 /** Bundles a function and runs it; returns how to ask it. */

@@ -3,7 +3,8 @@
 import * as onetrip from "onetrip";
 import { connect } from "onetrip/slim";
 import module from "onetrip/onetrip.wasm?module";
-import { runAll } from "../../shared/scenarios.mjs";
+import * as neon from "onetrip/neon";
+import { runAll, runNeon } from "../../shared/scenarios.mjs";
 
 export const config = { runtime: "edge" };
 
@@ -13,6 +14,7 @@ const slim = {
 };
 
 export default async function handler(request: Request): Promise<Response> {
-  const which = request.url.endsWith("?slim") ? slim : onetrip;
-  return Response.json(await runAll(which, process.env.ONETRIP_URL!, await request.json()));
+  const [url, input] = [process.env.ONETRIP_URL!, await request.json()];
+  if (request.url.endsWith("?neon")) return Response.json(await runNeon(neon, url, input));
+  return Response.json(await runAll(request.url.endsWith("?slim") ? slim : onetrip, url, input));
 }
