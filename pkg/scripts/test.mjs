@@ -40,6 +40,7 @@ try {
   const connecting = files.filter(
     (name) => name !== "direct.test.mjs" && readFileSync(join(tests, name), "utf8").includes("dist/node.js"),
   );
+  if (connecting.length === 0) throw new Error("no test imports the entry for Node");
   test(connecting, "--import", pathToFileURL(join(tests, "support/long-way.mjs")).href);
 } catch (error) {
   console.error(`test: ${error.message.split("\n")[0]}`);

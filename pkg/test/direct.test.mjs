@@ -1,15 +1,21 @@
 // The direct way of a query alone: the same request as by the general one, and the same result or error.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { DirectSender } from "../dist/direct.js";
 import { connectIn } from "../dist/connect.js";
+import { loadFrom } from "../dist/load.js";
 import { SqlError, connect as connectDirectly } from "../dist/node.js";
 import * as encode from "./support/encode.mjs";
 import { BLOCKS, problem } from "./support/endpoint.mjs";
 
 const url = "https://role:hunter2@endpoint.example/app";
-const connectGenerally = connectIn({ strings: "utf16", loadWasm: undefined });
+// As the entry for Node has it, without its sender.
+const connectGenerally = connectIn({
+  strings: "utf16",
+  loadWasm: loadFrom(async () => (await import("../dist/wasm/inline.js")).bytes()),
+});
 const row = encode.response(1, [{ name: "v", oid: 23, kind: "int32", values: [1] }]);
 const answer = (body = row, status = 200, type = BLOCKS) =>
   new Response(body, { status, headers: { "content-type": type } });
@@ -17,17 +23,19 @@ const answer = (body = row, status = 200, type = BLOCKS) =>
 /** What is sent for what `run` does with `sql`, and what comes of it. */
 async function observed(connect, run, options, respond = () => answer()) {
   const sent = [];
-  const fetch = async (to, { headers, ...init }) => {
-    // Without the module of the other `connect`, which asks for what it can read.
-    sent.push([to, { ...init, headers: { ...headers, accept: headers.accept.split(",")[0] } }]);
+  const fetch = async (to, init) => {
+    sent.push([to, Object.entries(init), Object.entries(init.headers)]);
     return respond(sent.length);
   };
   const result = await run(connect(url, { ...options, fetch })).then(
     (value) => ({ value }),
-    ({ name, message, outcome, statement, index, code }) => ({ name, message, outcome, statement, index, code }),
+    // All that an error holds, but for where it was made.
+    (error) => ({ ...error, name: error.name, message: error.message, kind: error.constructor, cause: undefined }),
   );
   return { sent, result };
 }
+
+const bodyOf = ([, init]) => JSON.parse(Object.fromEntries(init).body);
 
 async function same(run, options, respond) {
   const direct = await observed(connectDirectly, run, options, respond);
@@ -75,7 +83,10 @@ test("requests are those of the general way, to the byte", async () => {
   // The same pieces with other text, which only a compiler's template can have.
   pieces[0] = "select 2 + ";
   const { sent } = await same((sql) => sql(pieces, 1));
-  assert.equal(JSON.parse(sent[0][1].body).sql, "select 2 + $1 as v");
+  assert.equal(bodyOf(sent[0]).sql, "select 2 + $1 as v");
+  // Values that are too few or too many for their pieces, as a wrapper of `sql` could give them.
+  const frozen = Object.freeze(Object.assign(["select ", ", ", " as v"], { raw: [] }));
+  for (const values of [[1, 2], [1], [1, 2, 3], []]) await same((sql) => sql(frozen, ...values), {});
 });
 
 test("more statements than are remembered are sent as they are", async () => {
@@ -129,7 +140,10 @@ test("results and errors are those of the general way, by as many requests", asy
     () => answer("<html>", 502, "text/html"),
     () => answer(refused.body, 403, "application/problem+json"),
     () => answer(null, 302),
+    () => answer(encode.concat(encode.complete("INSERT 0 1"), encode.ready())),
+    () => answer(encode.concat(encode.complete("INSERT 0 1"), encode.ready("T"))),
     () => undefined,
+    () => ({ status: 200, headers: new Headers({ "content-type": BLOCKS }), arrayBuffer: async () => undefined }),
     () => {
       throw new TypeError("fetch failed");
     },
@@ -145,6 +159,56 @@ test("results and errors are those of the general way, by as many requests", asy
           1,
         );
 });
+
+test("what is sent again is what was sent, whatever became of its parameters", async () => {
+  const unavailable = problem(
+    503,
+    { code: "shutting_down", detail: "Again.", retryable: true },
+    { "retry-after": "0" },
+  );
+  for (const connect of [connectDirectly, connectGenerally]) {
+    for (const first of [
+      () => answer(unavailable.body, 503, "application/problem+json"),
+      () => Promise.reject(refusedConnection()),
+    ]) {
+      const bodies = [];
+      const fetch = async (_url, { body, headers }) => {
+        bodies.push([body, { ...headers }]);
+        headers.authorization = "changed";
+        return bodies.length < 3 ? first() : answer();
+      };
+      const sql = connect(url, { fetch });
+      const params = ["1", 2];
+      const query = sql.query("insert into t values ($1, $2) returning v", params).then((rows) => rows);
+      params[0] = undefined;
+      assert.deepEqual(await query, [{ v: 1 }]);
+      assert.equal(bodies.length, 3);
+      assert.deepEqual(bodies, [bodies[0], bodies[0], bodies[0]]);
+      assert.deepEqual(JSON.parse(bodies[0][0]).params, ["1", "2"]);
+    }
+  }
+});
+
+test("what was executed is not called unexecuted because its parameters have changed since", async () => {
+  const two = encode.response(2, [{ name: "v", oid: 23, kind: "int32", values: [1, 2] }]);
+  const done = encode.concat(encode.complete("INSERT 0 1"), encode.ready());
+  for (const [body, expected] of [
+    [two, [{ v: 1 }, { v: 2 }]],
+    [done, []],
+  ]) {
+    const params = ["1"];
+    const query = connectDirectly(url, { fetch: async () => answer(body) })
+      .query("…", params)
+      .then((rows) => rows);
+    params[0] = undefined;
+    assert.deepEqual(await query, expected);
+  }
+});
+
+function refusedConnection() {
+  const cause = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" });
+  return new TypeError("fetch failed", { cause });
+}
 
 test("an encoder is called once, whether the query gives rows or fails", async () => {
   class Money {}
@@ -172,6 +236,7 @@ test("Node, Deno and Bun send queries directly, and only they", async () => {
     for (const [entry, expected] of [
       ["node", 1],
       ["bun", 1],
+      ["deno", 1],
       ["index", 0],
       ["slim", 0],
     ]) {
@@ -183,4 +248,7 @@ test("Node, Deno and Bun send queries directly, and only they", async () => {
   } finally {
     DirectSender.prototype.one = one;
   }
+  // These import WebAssembly, which Node does not take.
+  for (const entry of ["workerd", "edge-light"])
+    assert.ok(!readFileSync(new URL(`../dist/${entry}.js`, import.meta.url), "utf8").includes("direct"), entry);
 });

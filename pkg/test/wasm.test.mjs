@@ -43,7 +43,7 @@ test("a trap ends one answer and no other", async () => {
 test("flipped bytes in frames give rows or an error of onetrip's, and never a trap", async () => {
   const wasm = await load();
   let seed = 4711;
-  const random = (limit) => (seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) % limit;
+  const random = (limit) => ((seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) >>> 8) % limit;
   const originals = vectors().map(({ frames, request }) => [bytes(frames), (request.batch ?? [request]).length]);
   let errors = 0;
   for (let round = 0; round < 20_000; round++) {

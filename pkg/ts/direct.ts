@@ -1,19 +1,20 @@
-// A query alone and without a deadline, sent and read by the shortest way. Most queries are, and where one gets a row or
-// two, most of its time goes into what requests of many statements need.
+// A query alone and without a deadline, sent by the shortest way. Most queries are, and where one gets a row, most of its time
+// would go into what requests of many statements need.
 //
-// What comes that is not rows goes the long way (request.ts), which decides what it means and whether it is sent again.
+// A failure goes the long way (request.ts) on, as what the first attempt came to: there it is decided whether it is sent
+// again.
 
+import { networkError } from "./network.js";
 import type { Options } from "./options.js";
-import { statementJson, stringJson } from "./pipeline.js";
-import { post, type Message } from "./protocol.js";
-import { partsOf, statementOf, type LazyQuery, type Sender, type Source } from "./query.js";
+import { Failure, post, type Message, type Protocol, type Result } from "./protocol.js";
+import { partsOf, statementOf, type LazyQuery, type Parts, type Sender } from "./query.js";
 import { request, type Connection } from "./request.js";
-import { readRows } from "./response.js";
 import { full } from "./results.js";
 import { readRow } from "./row.js";
 import { ConnectionSender, ONE } from "./sender.js";
 import { atCaller } from "./stack.js";
-import type { Group, Statement } from "./statement.js";
+import { bodyOf, numbered, plainBody } from "./statement-json.js";
+import type { Group } from "./statement.js";
 import type { Fetch, TransactionMode } from "./types.js";
 
 /** Sends the queries of a connection to an endpoint that makes column blocks. */
@@ -53,106 +54,79 @@ export class DirectSender implements Sender {
   }
 
   async #one(query: LazyQuery<unknown>): Promise<unknown> {
+    let groups: readonly [Group] | undefined;
+    let body: string | undefined;
+    let failure: Failure | undefined;
     try {
       const { fetch: given, protocol } = this.#connection;
       const parts = partsOf(query);
       const { options, arrayRows, form } = parts.wanted;
-      let body = plainBody(parts);
-      let statement: Statement | undefined;
+      body = plainBody(parts);
       if (body === undefined) {
-        statement = statementOf(query);
-        body = statementJson(statement);
+        groups = [{ statements: [statementOf(query)], mode: undefined }];
+        body = bodyOf(groups[0]);
       }
-      if (options !== this.#options) {
-        this.#headers = protocol.request(groupsOf(query, statement), options, undefined).headers;
-        this.#options = options;
-      }
-      let answered: Response;
-      let bytes: ArrayBuffer;
+      const message = post({ ...this.#headersFor(options) }, body);
+      let answered!: Response;
+      let bytes!: ArrayBuffer;
       try {
-        answered = await (given ?? fetch)(protocol.url, post({ ...this.#headers }, body));
+        answered = await (given ?? fetch)(protocol.url, message);
         bytes = await answered.arrayBuffer();
       } catch (cause) {
-        return await this.#further(query, groupsOf(query, statement), () => Promise.reject(cause as Error));
+        failure = new Failure(networkError(protocol.url, cause));
       }
-      if (answered.status === 200) {
-        const row = readRow(bytes, options, arrayRows);
+      if (failure === undefined) {
+        const row = answered.status === 200 ? readRow(bytes, options, arrayRows) : undefined;
         if (row !== undefined) return form(row);
-        const rows = readRows(new Uint8Array(bytes), groupsOf(query, statement));
-        if (rows !== undefined) return form(rows);
+        const read = protocol.read(answered, new Uint8Array(bytes), (groups ??= sentAs(parts)));
+        const [result] = read instanceof Promise ? await read : read;
+        if (!(result instanceof Failure)) return form(result[0]);
+        failure = result;
       }
-      const { status, headers } = answered;
-      const same = { status, headers, arrayBuffer: () => Promise.resolve(bytes) } as Response;
-      return await this.#further(query, groupsOf(query, statement), () => Promise.resolve(same));
     } catch (error) {
       throw atCaller(error);
     }
+    // Not awaited: this would be a frame of the stack that its error shows.
+    return this.#further(query, groups ?? sentAs(partsOf(query)), body, failure);
   }
 
-  /** The long way, on which the first attempt brings what came by the short one. */
-  #further(query: LazyQuery<unknown>, groups: readonly Group[], first: () => Promise<Response>): Promise<unknown> {
-    const connection = this.#connection;
-    let isFirst = true;
-    const next: Fetch = (url, init) => {
-      if (!isFirst) return (connection.fetch ?? fetch)(url, init);
-      isFirst = false;
-      return first();
-    };
-    const { options } = partsOf(query).wanted;
-    return request({ ...connection, fetch: next }, { groups: () => groups, take: ONE.take }, query, options);
-  }
-}
-
-/** The query as the one group of a request. */
-const groupsOf = (query: LazyQuery<unknown>, statement = statementOf(query)): readonly [Group] => [
-  { statements: [statement], mode: undefined },
-];
-
-/** How the JSON of statements begins, by their text or the pieces of their template. */
-const heads = new Map<string | readonly string[], string>();
-const HEADS_KEPT = 200;
-const HEAD_LIMIT = 10_000;
-/** The statement that was sent last, and its head: a program sends few statements often. */
-let latest: string | readonly string[] = "";
-let head = '{"sql":"","params":[';
-
-/** The body for a statement without fragments whose values need no encoder: what statementJson would make of it. */
-function plainBody(source: Source): string | undefined {
-  const isText = "text" in source;
-  const values = isText ? source.params : source.values;
-  if (values.length > VALUES_LIMIT) return undefined;
-  let list = "";
-  for (let index = 0; index < values.length; index++) {
-    const value = values[index];
-    let json: string;
-    if (typeof value === "string") json = stringJson(value);
-    else if (typeof value === "number" || typeof value === "boolean") json = `"${Object.is(value, -0) ? "-0" : value}"`;
-    else if (value === null) json = "null";
-    else return undefined;
-    list = index === 0 ? json : `${list},${json}`;
-  }
-  const statement = isText ? source.text : source.texts;
-  if (statement !== latest) {
-    // The pieces of a template never change, unless a compiler made them.
-    if (isText ? source.text.length > HEAD_LIMIT : !Object.isFrozen(statement)) return undefined;
-    let known = heads.get(statement);
-    if (known === undefined) {
-      known = headOf(typeof statement === "string" ? statement : numbered(statement));
-      if (heads.size === HEADS_KEPT) heads.clear();
-      heads.set(statement, known);
+  /** What `protocol` puts into the head of a request with these options. */
+  #headersFor(options: Options): Message["headers"] {
+    if (options !== this.#options) {
+      const { protocol } = this.#connection;
+      this.#headers = protocol.request(groupsOf("", options, false), options, undefined).headers;
+      this.#options = options;
     }
-    latest = statement;
-    head = known;
+    return this.#headers;
   }
-  return `${head}${list}]}`;
+
+  /** The long way, on which the first attempt has come to `failure`, and each further one sends the same. */
+  #further(query: LazyQuery<unknown>, groups: readonly Group[], body: string, failure: Failure): Promise<unknown> {
+    const { fetch: given, protocol, loadWasm } = this.#connection;
+    const { options } = partsOf(query).wanted;
+    let first: Result[] | undefined = [failure];
+    const again: Protocol = {
+      url: protocol.url,
+      manyGroups: false,
+      request: () => post({ ...this.#headersFor(options) }, body),
+      leaves: () => first !== undefined,
+      read(answered, bytes, sent) {
+        const results = first ?? protocol.read(answered, bytes, sent);
+        first = undefined;
+        return results;
+      },
+    };
+    const next: Fetch = async (url, init) =>
+      first === undefined ? (given ?? fetch)(url, init) : (undefined as unknown as Response);
+    const work = { groups: () => groups, take: ONE.take };
+    return request({ protocol: again, fetch: next, loadWasm }, work, query, options);
+  }
 }
 
-/** Far fewer than PostgreSQL takes. */
-const VALUES_LIMIT = 1000;
+/** What a plain body was sent for, as far as an answer is read by it: that the parameters are not needed any more. */
+const sentAs = (parts: Parts): readonly [Group] =>
+  groupsOf("text" in parts ? parts.text : numbered(parts.texts), parts.wanted.options, parts.wanted.arrayRows);
 
-function headOf(text: string): string {
-  return `{"sql":${stringJson(text)},"params":[`;
-}
-
-const numbered = (pieces: readonly string[]): string =>
-  pieces.reduce((text, piece, index) => `${text}$${index}${piece}`);
+const groupsOf = (text: string, mapping: Options, arrayRows: boolean): readonly [Group] => [
+  { statements: [{ text, params: [], types: undefined, mapping, arrayRows, commandTag: false }], mode: undefined },
+];

@@ -6,8 +6,9 @@ import type { Options } from "./options.js";
 import { Passing } from "./passing.js";
 import { mediaType, named, post, type Message, type Protocol, type Result } from "./protocol.js";
 import { ResponseReader, readRows } from "./response.js";
-import type { Group, Statement } from "./statement.js";
-import type { Mapping, TransactionMode } from "./types.js";
+import { bodyOf } from "./statement-json.js";
+import type { Group } from "./statement.js";
+import type { Mapping } from "./types.js";
 import { readFrames, wireMapping, type LoadWasm, type Wasm } from "./wasm.js";
 
 /** What differs by runtime. */
@@ -108,47 +109,6 @@ export class Pipelines implements Protocol {
     }
     return named(response.finish(), answered);
   }
-}
-
-/** A group as JSON, by hand: JSON.stringify of an object takes four times as long. */
-function bodyOf({ statements, mode }: Group): string {
-  if (statements.length === 1 && mode === undefined) return statementJson(statements[0]);
-  const list = statements.map(statementJson).join();
-  // BEGIN and COMMIT travel in the same flight; where a statement fails, the endpoint rolls back.
-  return mode === undefined ? `{"batch":[${list}]}` : `{"batch":[{"sql":"${beginOf(mode)}"},${list},{"sql":"commit"}]}`;
-}
-
-export function statementJson({ text, params, types }: Statement): string {
-  // A program sends few statements often.
-  if (text !== latest.text) latest = { text, head: `{"sql":${stringJson(text)},"params":[` };
-  let json = latest.head;
-  for (let index = 0; index < params.length; index++) {
-    const param = params[index];
-    if (index > 0) json += ",";
-    json += param === null ? "null" : stringJson(param);
-  }
-  return json + (types === undefined ? "]}" : `],"types":${JSON.stringify(types)}}`);
-}
-
-/** The statement that was sent last, and how its JSON begins. */
-let latest = { text: "", head: '{"sql":"","params":[' };
-
-export function stringJson(text: string): string {
-  // In a short text it is soon seen that nothing in it has to be escaped.
-  if (text.length > 30) return JSON.stringify(text);
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return JSON.stringify(text);
-  }
-  return `"${text}"`;
-}
-
-function beginOf({ isolationLevel, readOnly, deferrable }: TransactionMode): string {
-  let text = "begin";
-  if (isolationLevel !== undefined) text += ` isolation level ${isolationLevel}`;
-  if (readOnly !== undefined) text += readOnly ? " read only" : " read write";
-  if (deferrable !== undefined) text += deferrable ? " deferrable" : " not deferrable";
-  return text;
 }
 
 /** The error for an answer that is no result. */

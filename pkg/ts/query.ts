@@ -160,7 +160,7 @@ interface Composing extends Statement {
 }
 
 /** PostgreSQL counts them in 16 bits. */
-const PARAMETERS_LIMIT = 65_535;
+export const PARAMETERS_LIMIT = 65_535;
 const NESTING_LIMIT = 100;
 
 function append(composed: Composing, source: Source, depth: number): void {
@@ -168,7 +168,7 @@ function append(composed: Composing, source: Source, depth: number): void {
   if ("text" in source) {
     if (depth > 0 && source.params.length > 0) {
       throw new UsageError(
-        "A query made by sql.query with parameters cannot be a fragment: its $n have numbers already. Make it with sql`…`.",
+        "A query made by sql.query with parameters cannot be a fragment: its $n are numbered. Make it with sql`…`.",
       );
     }
     for (const value of source.params) appendParameter(composed, value);

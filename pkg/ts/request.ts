@@ -44,7 +44,7 @@ export async function request<Subject, Taken, Value>(
     const groups = work.groups(subject);
     const { protocol } = connection;
     const deadline = Deadline.of(options);
-    let results: Result<Taken>[] = [];
+    let results!: Result<Taken>[];
     /** The indexes of the groups that are sent again, and the groups that are sent. */
     let again: readonly number[] | undefined;
     let sent = groups;

@@ -39,7 +39,7 @@ export const column: Form = ({ rows, fields }) => {
 
 function refuse(wanted: string, count: number, what: string): never {
   const error = new UsageError(
-    `The query should give ${wanted}, and gave ${count} ${what}${count === 1 ? "" : "s"}. The statement itself succeeded.`,
+    `The query should give ${wanted}, and gave ${count} ${what}${count === 1 ? "" : "s"}. The statement succeeded.`,
   );
   setOutcome(error, "executed");
   throw error;

@@ -27,7 +27,7 @@ export function readRow(answer: ArrayBuffer, mapping: Mapping, arrayRows: boolea
     const asciiStart = block + 18;
     const wideStart = asciiStart + view.getUint32(block + 9, true);
     at = wideStart + view.getUint32(block + 13, true);
-    if (at > end) return undefined;
+    if (at > end || end > view.byteLength) return undefined;
     const ascii = wideStart > asciiStart ? decodeUtf8(view, asciiStart, wideStart) : "";
     const wide = at > wideStart ? textOf(view, wideStart, at, view.getUint8(block + 17)) : "";
     let asciiAt = 0;

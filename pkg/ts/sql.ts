@@ -18,7 +18,7 @@ export function makeSql(sender: Sender, defaults: Options): Sql {
   function sql(texts: unknown, ...values: unknown[]): LazyQuery<never> {
     if (!Array.isArray(texts) || !("raw" in texts)) {
       throw new UsageError(
-        "Write sql`select …` as a template, or use sql.query(text, params): a function could not tell values from text.",
+        "Write sql`select …` as a template, or use sql.query(text, params): a function cannot tell values from text.",
       );
     }
     if (texts.includes(undefined))

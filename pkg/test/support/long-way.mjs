@@ -1,9 +1,10 @@
 // For `node --import`: has the entries for Node, Deno and Bun send queries as all others do, so that the tests try both ways.
+// A test file that this does not reach fails.
 
 import { register } from "node:module";
 
 const general = new URL("../../dist/sender.js", import.meta.url);
-const direct = `export { ConnectionSender as DirectSender } from ${JSON.stringify(general.href)};`;
+const direct = `globalThis.isLongWay = true; export { ConnectionSender as DirectSender } from ${JSON.stringify(general.href)};`;
 const hooks = `
 export async function resolve(specifier, context, next) {
   return specifier === "./direct.js"
@@ -11,3 +12,12 @@ export async function resolve(specifier, context, next) {
     : next(specifier, context);
 }`;
 register(`data:text/javascript,${encodeURIComponent(hooks)}`);
+
+// In the processes of the test files, not in the one that starts them.
+if (process.env.NODE_TEST_CONTEXT !== undefined) {
+  process.on("exit", () => {
+    if (globalThis.isLongWay) return;
+    console.error("queries were sent directly: what imports direct.js?");
+    process.exitCode = 1;
+  });
+}
