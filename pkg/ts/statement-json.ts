@@ -46,8 +46,8 @@ function beginOf({ isolationLevel, readOnly, deferrable }: TransactionMode): str
 }
 
 /**
- * The same for a statement as it is written, without a Statement in between: undefined if it holds a fragment, or a value
- * whose text is not the value's own.
+ * What bodyOf makes of a statement alone, from what it is written as: undefined if that holds a fragment, or a value that
+ * has to be encoded.
  */
 export function plainBody(source: Source): string | undefined {
   const isText = "text" in source;
