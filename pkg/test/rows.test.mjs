@@ -186,15 +186,15 @@ test("every byte of an answer of one row may be any other", () => {
   const columns = [
     { name: "id", oid: 23, kind: "int32", values: [1] },
     { name: "name", oid: 25, kind: "text", values: ["Zoë"] },
-    { name: "note", oid: 25, kind: "text", values: ["é".repeat(300)] },
     { name: "seen", oid: 1184, kind: "timestamp", values: [0] },
     { name: "on", oid: 16, kind: "bool", values: [true] },
     { name: "big", oid: 20, kind: "int64", values: [5n] },
     { name: "data", oid: 3802, kind: "json", values: [{ a: 1 }] },
     { name: "raw", oid: 17, kind: "bytea", values: [Uint8Array.of(1, 2)] },
+    { name: "note", oid: 25, kind: "text", values: ["é".repeat(300)] },
   ];
   const read = { rows: 0, row: 0 };
-  for (const part of [columns.slice(0, 2), columns.slice(2, 5), columns.slice(5)]) {
+  for (const part of [columns.slice(0, 4), columns.slice(4, 7), columns.slice(7)]) {
     const bytes = encode.response(1, part);
     for (let at = 0; at < bytes.length; at++) {
       for (let value = 0; value < 256; value += bytes.length > 400 ? 15 : 1) {
