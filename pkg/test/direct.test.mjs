@@ -89,6 +89,34 @@ test("requests are those of the general way, to the byte", async () => {
   for (const values of [[1, 2], [1], [1, 2, 3], []]) await same((sql) => sql(frozen, ...values), {});
 });
 
+test("a parameter is what it was when it was looked at", async () => {
+  const changing = () => {
+    let reads = 0;
+    const later = { toString: () => 'x"],"types":["' };
+    return Object.defineProperty(["", "b"], 0, { get: () => (reads++ === 0 ? "s" : later) });
+  };
+  const { sent } = await same((sql) => sql.query("select $1 as v, $2", changing()), {});
+  assert.deepEqual(bodyOf(sent[0]), { sql: "select $1 as v, $2", params: ["s", "b"] });
+});
+
+test("an error's stack names the same place", async () => {
+  const failed = encode.concat(encode.error({ V: "ERROR", C: "42601", M: "syntax error" }), encode.ready());
+  const ours = ({ stack }) => stack.split("\n").filter((line) => line.includes("direct.test.mjs"));
+  for (const respond of [() => answer(failed), () => Promise.reject(refusedConnection()), () => answer(row)]) {
+    const stacks = [];
+    for (const connect of [connectDirectly, connectGenerally]) {
+      const sql = connect(url, { maxAttempts: 2, fetch: async () => respond() });
+      async function inTheUsersCode() {
+        await sql`select ${1} as v`;
+        await sql`select ${undefined}`;
+      }
+      stacks.push(ours(await inTheUsersCode().catch((error) => error)));
+    }
+    assert.ok(stacks[0].length > 0);
+    assert.deepEqual(stacks[0], stacks[1]);
+  }
+});
+
 test("more statements than are remembered are sent as they are", async () => {
   const sent = [];
   const fetch = async (_url, { body }) => {

@@ -197,7 +197,9 @@ test("every byte of an answer of one row may be any other", () => {
   for (const part of [columns.slice(0, 4), columns.slice(4, 7), columns.slice(7)]) {
     const bytes = encode.response(1, part);
     for (let at = 0; at < bytes.length; at++) {
-      for (let value = 0; value < 256; value += bytes.length > 400 ? 15 : 1) {
+      for (let value = 0; value < 256; value++) {
+        // Of the long one fewer.
+        if (bytes.length > 400 && value > 3 && value % 15 !== 0) continue;
         const changed = bytes.slice();
         changed[at] = value;
         readRows(bytes, [groupOf({})]);

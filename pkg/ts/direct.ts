@@ -66,7 +66,7 @@ export class DirectSender implements Sender {
         groups = [{ statements: [statementOf(query)], mode: undefined }];
         body = bodyOf(groups[0]);
       }
-      const message = post({ ...this.#headersFor(options) }, body);
+      const message = post({ ...this.#headersFor(parts) }, body);
       let answered!: Response;
       let bytes!: ArrayBuffer;
       try {
@@ -84,17 +84,17 @@ export class DirectSender implements Sender {
         failure = result;
       }
     } catch (error) {
-      throw atCaller(error);
+      throw await atCaller(error);
     }
     // Not awaited: this would be a frame of the stack that its error shows.
     return this.#further(query, groups ?? sentAs(partsOf(query)), body, failure);
   }
 
-  /** What `protocol` puts into the head of a request with these options. */
-  #headersFor(options: Options): Message["headers"] {
+  /** The headers of a request with this query's options. */
+  #headersFor(parts: Parts): Message["headers"] {
+    const { options } = parts.wanted;
     if (options !== this.#options) {
-      const { protocol } = this.#connection;
-      this.#headers = protocol.request(groupsOf("", options, false), options, undefined).headers;
+      this.#headers = this.#connection.protocol.request(sentAs(parts), options, undefined).headers;
       this.#options = options;
     }
     return this.#headers;
@@ -103,12 +103,12 @@ export class DirectSender implements Sender {
   /** The long way, on which the first attempt has come to `failure`, and each further one sends the same. */
   #further(query: LazyQuery<unknown>, groups: readonly Group[], body: string, failure: Failure): Promise<unknown> {
     const { fetch: given, protocol, loadWasm } = this.#connection;
-    const { options } = partsOf(query).wanted;
+    const parts = partsOf(query);
     let first: Result[] | undefined = [failure];
     const again: Protocol = {
       url: protocol.url,
       manyGroups: false,
-      request: () => post({ ...this.#headersFor(options) }, body),
+      request: () => post({ ...this.#headersFor(parts) }, body),
       leaves: () => first !== undefined,
       read(answered, bytes, sent) {
         const results = first ?? protocol.read(answered, bytes, sent);
@@ -119,14 +119,15 @@ export class DirectSender implements Sender {
     const next: Fetch = async (url, init) =>
       first === undefined ? (given ?? fetch)(url, init) : (undefined as unknown as Response);
     const work = { groups: () => groups, take: ONE.take };
-    return request({ protocol: again, fetch: next, loadWasm }, work, query, options);
+    return request({ protocol: again, fetch: next, loadWasm }, work, query, parts.wanted.options);
   }
 }
 
 /** What a plain body was sent for, as far as an answer is read by it: that the parameters are not needed any more. */
-const sentAs = (parts: Parts): readonly [Group] =>
-  groupsOf("text" in parts ? parts.text : numbered(parts.texts), parts.wanted.options, parts.wanted.arrayRows);
-
-const groupsOf = (text: string, mapping: Options, arrayRows: boolean): readonly [Group] => [
-  { statements: [{ text, params: [], types: undefined, mapping, arrayRows, commandTag: false }], mode: undefined },
-];
+function sentAs(parts: Parts): readonly [Group] {
+  const { options: mapping, arrayRows } = parts.wanted;
+  const text = "text" in parts ? parts.text : numbered(parts.texts);
+  return [
+    { statements: [{ text, params: [], types: undefined, mapping, arrayRows, commandTag: false }], mode: undefined },
+  ];
+}

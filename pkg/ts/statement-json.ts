@@ -53,26 +53,23 @@ export function plainBody(source: Source): string | undefined {
   const isText = "text" in source;
   const values = isText ? source.params : source.values;
   if (values.length > PARAMETERS_LIMIT) return undefined;
-  for (let index = 0; index < values.length; index++) {
-    const value = values[index];
-    if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean" && value !== null)
-      return undefined;
-  }
   if (isText) {
     if (source.text !== latest.text) latest = { text: source.text, head: headOf(source.text) };
-  } else if (source.texts !== latestPieces && !takePieces(source.texts)) {
+  } else if (
+    values.length !== source.texts.length - 1 ||
+    (source.texts !== latestPieces && !takePieces(source.texts))
+  ) {
     return undefined;
   }
-  if (!isText && values.length !== source.texts.length - 1) return undefined;
   let list = "";
   for (let index = 0; index < values.length; index++) {
-    const value = values[index] as string | number | boolean | null;
-    const json =
-      typeof value === "string"
-        ? stringJson(value)
-        : value === null
-          ? "null"
-          : `"${Object.is(value, -0) ? "-0" : value}"`;
+    // Read once: what it is and what is written must be the same, whatever gives it.
+    const value = values[index];
+    let json: string;
+    if (typeof value === "string") json = stringJson(value);
+    else if (typeof value === "number" || typeof value === "boolean") json = `"${Object.is(value, -0) ? "-0" : value}"`;
+    else if (value === null) json = "null";
+    else return undefined;
     list = index === 0 ? json : `${list},${json}`;
   }
   return `${isText ? latest.head : headOfLatest}${list}]}`;
