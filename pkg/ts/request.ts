@@ -76,7 +76,7 @@ export async function request<Subject, Taken, Value>(
     deadline?.end();
     return work.take(results, subject);
   } catch (error) {
-    throw atCaller(error);
+    throw await atCaller(error);
   }
 }
 

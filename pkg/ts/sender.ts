@@ -69,7 +69,7 @@ export class ConnectionSender implements Sender {
       );
       return work.take(results, subject);
     } catch (error) {
-      throw atCaller(error);
+      throw await atCaller(error);
     }
   }
 }

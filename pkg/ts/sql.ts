@@ -22,7 +22,7 @@ export function makeSql(sender: Sender, defaults: Options): Sql {
       );
     }
     if (texts.includes(undefined))
-      throw new UsageError("The template holds a malformed escape sequence: write \\\\ for a backslash.");
+      throw new UsageError("The template holds a malformed escape: write \\\\ for a backslash.");
     return new LazyQuery({ sender, texts: texts as string[], values, wanted });
   }
 
