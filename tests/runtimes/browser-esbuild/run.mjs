@@ -27,5 +27,5 @@ for (const [entry, to] of [
   );
 }
 const checks = new Checks(`Chromium, bundled by esbuild ${version}`);
-await checkPages(checks, project, { folder: out });
+await checkPages(checks, project, { folder: out, neon: true });
 checks.end();

@@ -4,7 +4,7 @@
 
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { root } from "../shared/package.mjs";
+import { newPrefix, root } from "../shared/package.mjs";
 import { Checks, equal, openProject, over, platformProgram, withServer } from "../shared/project.mjs";
 
 const project = await openProject(import.meta.url);
@@ -28,6 +28,9 @@ if (bun !== undefined) {
     await checks.example(over(address));
     await checks.scenarios(over(address));
     await checks.scenarios(over(address), "/neon", " by onetrip/neon");
+    await checks.that("requests that do in PostgreSQL what they should", async () =>
+      equal(await over(address)("/requests", JSON.stringify({ prefix: newPrefix() })), []),
+    );
   });
   checks.end();
 }

@@ -3,6 +3,7 @@
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/deno/run.mjs
 
 import { execFileSync } from "node:child_process";
+import { newPrefix } from "../shared/package.mjs";
 import { Checks, equal, openProject, over, platformProgram, withServer } from "../shared/project.mjs";
 
 const project = await openProject(import.meta.url);
@@ -26,6 +27,9 @@ if (deno !== undefined) {
     await checks.that("its entry", async () => equal(await over(address)("/"), "deno.js"));
     await checks.scenarios(over(address));
     await checks.scenarios(over(address), "/neon", " by onetrip/neon");
+    await checks.that("requests that do in PostgreSQL what they should", async () =>
+      equal(await over(address)("/requests", JSON.stringify({ prefix: newPrefix() })), []),
+    );
   });
   checks.end();
 }

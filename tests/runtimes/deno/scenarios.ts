@@ -2,6 +2,8 @@
 
 import * as onetrip from "onetrip";
 import * as neon from "onetrip/neon";
+import * as sqlstate from "onetrip/sqlstate";
+import { runRequests } from "../requests/checks.mjs";
 import { runAll, runNeon } from "../shared/scenarios.mjs";
 
 export default {
@@ -9,7 +11,11 @@ export default {
     if (request.method === "GET") return Response.json(import.meta.resolve("onetrip").split("/").pop());
     const [url, input] = [Deno.env.get("ONETRIP_URL")!, await request.json()];
     return Response.json(
-      await (request.url.endsWith("/neon") ? runNeon(neon, url, input) : runAll(onetrip, url, input)),
+      await (request.url.endsWith("/neon")
+        ? runNeon(neon, url, input)
+        : request.url.endsWith("/requests")
+          ? runRequests(onetrip.connect, url, onetrip, sqlstate, input.prefix)
+          : runAll(onetrip, url, input)),
     );
   },
 };

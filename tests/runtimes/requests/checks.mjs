@@ -30,6 +30,26 @@ export async function runRequests(connect, url, { NetworkError, SqlError }, sqls
 
   await sql`create table ${table} (id int4 primary key)`;
 
+  await check("the stack of an error shows who awaits the query", async () => {
+    // Bun's engine does not know it.
+    if (typeof Bun !== "undefined") return;
+    async function awaitingHere(query) {
+      await query();
+    }
+    const sharing = sql.with({ shareRequests: true });
+    const queries = [
+      sql`selec`,
+      sql`select ${undefined}`,
+      sql`selec`.full(),
+      sharing`selec`,
+      sharing`select ${undefined}`,
+    ];
+    for (const query of [...queries.map((one) => () => one), () => sql.transaction([sql`selec`])]) {
+      const { stack } = await awaitingHere(query).catch((error) => error);
+      if (!String(stack).split("\n")[1]?.includes("awaitingHere")) throw new Error(`it is ${stack}`);
+    }
+  });
+
   await check("a transaction has the mode that it is given, and its own results", async () => {
     const show = () => sql`select current_setting('transaction_isolation') as level,
       current_setting('transaction_read_only') as read_only, current_setting('transaction_deferrable') as deferrable`;

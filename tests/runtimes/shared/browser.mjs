@@ -15,7 +15,11 @@ const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "applic
  * Opens the page of the scenarios, and by it the example, and checks what it finds. The pages come from a folder, or from
  * a development server at an address.
  */
-export async function checkPages(checks, { url }, { folder, address, page = "/scenarios/index.html", what = "" }) {
+export async function checkPages(
+  checks,
+  { url },
+  { folder, address, page = "/scenarios/index.html", what = "", neon = false },
+) {
   let report;
   const found = new Promise((resolve) => (report = resolve));
   const answers = {
@@ -50,7 +54,7 @@ export async function checkPages(checks, { url }, { folder, address, page = "/sc
     });
     await checks.report(result.default, what);
     await checks.report(result.slim, `${what} slim with its user's module`);
-    if (result.neon !== undefined) await checks.report(result.neon, `${what} by onetrip/neon`);
+    if (neon) await checks.report(result.neon, `${what} by onetrip/neon`);
   } finally {
     server.closeAllConnections();
     server.close();
