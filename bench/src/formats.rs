@@ -69,6 +69,11 @@ pub fn blocks_utf16() -> Representation {
     Representation::Blocks(BlockOptions { strings: Strings::Utf16, ..BlockOptions::default() })
 }
 
+/// The same with long ASCII text in the arena, as Bun is sent it.
+pub fn blocks_joined() -> Representation {
+    Representation::Blocks(BlockOptions { strings: Strings::Utf16Joined, ..BlockOptions::default() })
+}
+
 /// Typed JSON with rows as objects.
 pub fn typed_json() -> Representation {
     Representation::Json(JsonOptions::default())

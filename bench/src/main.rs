@@ -39,6 +39,7 @@ fn inputs(directory: &Path) -> std::io::Result<()> {
         for (format, bytes) in [
             ("utf8.blocks", formats::encoded(&frames, formats::blocks_utf8())),
             ("utf16.blocks", formats::encoded(&frames, formats::blocks_utf16())),
+            ("utf16-joined.blocks", formats::encoded(&frames, formats::blocks_joined())),
             ("typed.json", formats::encoded(&frames, formats::typed_json())),
             ("rows.json", formats::encoded(&frames, formats::json_rows())),
             ("peer.json", formats::peer_json(&frames)),

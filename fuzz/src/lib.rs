@@ -70,7 +70,11 @@ pub fn encoder(data: &[u8]) {
     let Some((&choice, frames)) = data.split_first() else { return };
     let bit = |bit: u8| choice & (1 << bit) != 0;
     let blocks = BlockOptions {
-        strings: if bit(0) { Strings::Utf16 } else { Strings::Utf8 },
+        strings: match (bit(0), bit(4)) {
+            (false, _) => Strings::Utf8,
+            (true, false) => Strings::Utf16,
+            (true, true) => Strings::Utf16Joined,
+        },
         int8: if bit(1) { Int8::Binary } else { Int8::Text },
         timestamps: if bit(2) { Timestamps::Text } else { Timestamps::Milliseconds },
         json: if bit(3) { Json::Text } else { Json::Parsed },

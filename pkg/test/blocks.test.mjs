@@ -27,18 +27,22 @@ function column(kind, oid, values, mapping = {}, options = {}) {
   return rows.map((row) => row.v);
 }
 
-const wholeAnswer = () =>
-  encode.response(3, [
-    { name: "id", oid: 23, kind: "int32", values: [1, null, -3] },
-    { name: "name", oid: 25, kind: "text", values: ["Ada", "Zoë 世界 🚀", null] },
-    { name: "long", oid: 25, kind: "text", values: ["x".repeat(300), "ß".repeat(300), ""] },
-    { name: "yes", oid: 16, kind: "bool", values: [true, null, false] },
-    { name: "at", oid: 1184, kind: "timestamp", values: [0, null, 1.7e12] },
-    { name: "doc", oid: 3802, kind: "json", values: [{ a: [1] }, null, "ü"] },
-    { name: "bytes", oid: 17, kind: "bytea", values: [Uint8Array.of(0, 255), null, new Uint8Array(0)] },
-    { name: "score", oid: 701, kind: "float64", values: [0.1, null, -Infinity] },
-    { name: "oid", oid: 26, kind: "uint32", values: [4294967295, 0, null] },
-  ]);
+const wholeAnswer = (options) =>
+  encode.response(
+    3,
+    [
+      { name: "id", oid: 23, kind: "int32", values: [1, null, -3] },
+      { name: "name", oid: 25, kind: "text", values: ["Ada", "Zoë 世界 🚀", null] },
+      { name: "long", oid: 25, kind: "text", values: ["x".repeat(300), "ß".repeat(300), ""] },
+      { name: "yes", oid: 16, kind: "bool", values: [true, null, false] },
+      { name: "at", oid: 1184, kind: "timestamp", values: [0, null, 1.7e12] },
+      { name: "doc", oid: 3802, kind: "json", values: [{ a: [1] }, null, "ü"] },
+      { name: "bytes", oid: 17, kind: "bytea", values: [Uint8Array.of(0, 255), null, new Uint8Array(0)] },
+      { name: "score", oid: 701, kind: "float64", values: [0.1, null, -Infinity] },
+      { name: "oid", oid: 26, kind: "uint32", values: [4294967295, 0, null] },
+    ],
+    options,
+  );
 const wholeRows = [
   {
     id: 1,
@@ -78,6 +82,7 @@ const wholeRows = [
 test("a block of every kind gives plain objects with the right values", () => {
   const [answer] = read(wholeAnswer());
   assert.deepStrictEqual(answer.rows, wholeRows);
+  assert.deepStrictEqual(read(wholeAnswer({ joined: true }))[0].rows, wholeRows);
   assert.equal(Object.getPrototypeOf(answer.rows[0]), Object.prototype);
   assert.equal(answer.tag, "SELECT 3");
   assert.deepEqual(answer.fields[0], {
@@ -129,11 +134,11 @@ for (const wide of ["utf8", "utf16"]) {
 }
 
 test("strings of every length around the limits of a code come whole", () => {
-  const values = [0, 1, 12, 13, 251, 252, 253, 254, 255, 256, 70_000].flatMap((length) => [
+  const values = [0, 1, 12, 13, 251, 252, 253, 254, 255, 256, 65_535, 65_536, 70_000].flatMap((length) => [
     "x".repeat(length),
     "é".repeat(Math.min(length, 253)),
   ]);
-  assert.deepStrictEqual(column("text", 25, values), values);
+  for (const joined of [false, true]) assert.deepStrictEqual(column("text", 25, values, {}, { joined }), values);
 });
 
 test("an int8 is what the policy says, from text and from a binary column", () => {
@@ -471,57 +476,60 @@ test("more shapes than are kept are decoded as well", () => {
 });
 
 test("every prefix of an answer is an error that names the offset", () => {
-  const whole = wholeAnswer();
-  for (let length = 0; length < whole.length; length++) {
-    assert.throws(
-      () => read(whole.subarray(0, length)),
-      (error) => error instanceof ProtocolError && error.offset === length && error.message.includes("cut short"),
-      `after ${length} bytes`,
-    );
+  for (const whole of [wholeAnswer(), wholeAnswer({ joined: true })]) {
+    for (let length = 0; length < whole.length; length++) {
+      assert.throws(
+        () => read(whole.subarray(0, length)),
+        (error) => error instanceof ProtocolError && error.offset === length && error.message.includes("cut short"),
+        `after ${length} bytes`,
+      );
+    }
   }
 });
 
-test("every prefix of a block, framed as if it were whole, is an error", () => {
-  const columns = [
-    { name: "t", oid: 25, kind: "text", values: ["Ada", "Zoë", "x".repeat(300), null] },
-    { name: "i", oid: 23, kind: "int32", values: [1, null, 3, 4] },
-    { name: "b", oid: 17, kind: "bytea", values: [Uint8Array.of(1), null, Uint8Array.of(2, 3), new Uint8Array(0)] },
-    { name: "j", oid: 3802, kind: "json", values: [1, null, { a: 1 }, []] },
-    { name: "d", oid: 1184, kind: "timestamp", values: [1, 2, null, 4] },
-    { name: "y", oid: 16, kind: "bool", values: [true, false, null, true] },
-    {
-      name: "o",
-      oid: 3802,
-      kind: "objects",
-      nulls: [0, 1, 0, 0],
-      members: { a: { kind: "text", values: ["x", null, "ü", "y"] }, b: { kind: "int32", values: [1, 2, 3, 4] } },
-    },
-  ];
-  const body = encode.block(4, columns).subarray(5);
-  for (let length = 0; length < body.length; length++) {
-    const bytes = concat(
+for (const joined of [false, true]) {
+  test(`every prefix of a block, framed as if it were whole, is an error${joined ? ", with joined text" : ""}`, () => {
+    const columns = [
+      { name: "t", oid: 25, kind: "text", values: ["Ada", "Zoë", "x".repeat(300), null] },
+      { name: "i", oid: 23, kind: "int32", values: [1, null, 3, 4] },
+      { name: "b", oid: 17, kind: "bytea", values: [Uint8Array.of(1), null, Uint8Array.of(2, 3), new Uint8Array(0)] },
+      { name: "j", oid: 3802, kind: "json", values: [1, null, { a: 1 }, []] },
+      { name: "d", oid: 1184, kind: "timestamp", values: [1, 2, null, 4] },
+      { name: "y", oid: 16, kind: "bool", values: [true, false, null, true] },
+      {
+        name: "o",
+        oid: 3802,
+        kind: "objects",
+        nulls: [0, 1, 0, 0],
+        members: { a: { kind: "text", values: ["x", null, "ü", "y"] }, b: { kind: "int32", values: [1, 2, 3, 4] } },
+      },
+    ];
+    const body = encode.block(4, columns, { joined }).subarray(5);
+    for (let length = 0; length < body.length; length++) {
+      const bytes = concat(
+        encode.fields(...columns),
+        encode.message("B", body.subarray(0, length)),
+        encode.complete("SELECT 4"),
+        encode.ready(),
+      );
+      assert.throws(
+        () => read(bytes),
+        (error) => error instanceof ProtocolError && error.offset > 0,
+        `${length} of ${body.length} bytes`,
+      );
+    }
+    const longer = concat(
       encode.fields(...columns),
-      encode.message("B", body.subarray(0, length)),
+      encode.message("B", concat(body, [0])),
       encode.complete("SELECT 4"),
       encode.ready(),
     );
-    assert.throws(
-      () => read(bytes),
-      (error) => error instanceof ProtocolError && error.offset > 0,
-      `${length} of ${body.length} bytes`,
-    );
-  }
-  const longer = concat(
-    encode.fields(...columns),
-    encode.message("B", concat(body, [0])),
-    encode.complete("SELECT 4"),
-    encode.ready(),
-  );
-  assert.throws(() => read(longer), ProtocolError);
-});
+    assert.throws(() => read(longer), ProtocolError);
+  });
+}
 
 test("flipped bytes give rows or an error of onetrip's, soon and without much memory", () => {
-  const whole = wholeAnswer();
+  const answers = [wholeAnswer(), wholeAnswer({ joined: true })];
   let seed = 12345;
   const random = (limit) => ((seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) >>> 8) % limit;
   const mappings = [
@@ -532,11 +540,11 @@ test("flipped bytes give rows or an error of onetrip's, soon and without much me
   let errors = 0;
   const started = performance.now();
   for (let round = 0; round < 30_000; round++) {
-    const bytes = whole.slice();
+    const bytes = answers[random(2)].slice();
     for (let flips = 1 + random(3); flips > 0; flips--) bytes[random(bytes.length)] = random(256);
     try {
       const [{ rows }] = read(bytes, mappings[round % 3], round % 2 === 0);
-      assert.ok(rows.length <= whole.length);
+      assert.ok(rows.length <= bytes.length);
     } catch (error) {
       if (error.constructor.name === "AssertionError") throw error;
       assert.ok(["protocol", "usage", "sql"].includes(error.kind), String(error.stack));

@@ -15,7 +15,11 @@ decodeByBuffer();
 const { vectors } = JSON.parse(readFileSync(new URL("../../tests/vectors/answers.json", import.meta.url), "utf8"));
 const answers = vectors
   .filter(({ request }) => request.batch === undefined)
-  .map(({ name, blocks }) => ({ name, bytes: new Uint8Array(Buffer.from(blocks, "hex")) }));
+  .flatMap(({ name, blocks, blocks_joined }) => [
+    [name, blocks],
+    [`${name}, joined`, blocks_joined],
+  ])
+  .map(([name, hex]) => ({ name, bytes: new Uint8Array(Buffer.from(hex, "hex")) }));
 const statement = { text: "", params: [], types: undefined, mapping: DEFAULTS, arrayRows: false, commandTag: false };
 const groupOf = (options) => ({ statements: [{ ...statement, ...options }], mode: undefined });
 
@@ -131,7 +135,7 @@ test("one row has every kind of value, and NULL of each", () => {
   let seen = 0;
   for (const { oid, kind, values: some } of values) {
     for (const value of [...some, null]) {
-      for (const wide of ["utf8", "utf16"]) {
+      for (const encoding of [{ wide: "utf8" }, { wide: "utf16" }, { joined: true }]) {
         for (const mapping of [DEFAULTS, { ...DEFAULTS, int8: "bigint" }]) {
           for (const arrayRows of [false, true]) {
             const columns = [
@@ -139,7 +143,7 @@ test("one row has every kind of value, and NULL of each", () => {
               { name: "value", oid, kind, values: [value] },
               { name: "behind", oid: 23, kind: "int32", values: [7] },
             ];
-            const row = both(columns, { mapping, arrayRows }, { wide });
+            const row = both(columns, { mapping, arrayRows }, encoding);
             assert.ok(row !== null, shown(columns));
             const [before, , behind] = arrayRows ? row : [row.before, row.value, row.behind];
             assert.deepEqual([before, behind], ["bé", 7]);

@@ -218,16 +218,20 @@ export class BlockReader {
     let extra = reader.fits(start, count, end);
     for (let row = 0; row < count; row++) {
       const code = bytes[start + row];
+      let units = code;
       let text: string;
+      if (code === 252 || code === 253) {
+        reader.fits(extra, 2, end);
+        units = view.getUint16(extra, true);
+        extra += 2;
+      }
       if (code < 253) {
-        text = ascii.substring(asciiAt, (asciiAt += code));
+        text = ascii.substring(asciiAt, (asciiAt += units));
       } else if (code === 255) {
         values[row] = null;
         continue;
       } else if (code === 253) {
-        reader.fits(extra, 2, end);
-        text = wide.substring(wideAt, (wideAt += view.getUint16(extra, true)));
-        extra += 2;
+        text = wide.substring(wideAt, (wideAt += units));
       } else {
         const from = reader.fits(extra, 5, end);
         const to = reader.fits(from, view.getUint32(extra + 1, true), end);

@@ -9,14 +9,14 @@ import { ResponseReader, readRows } from "./response.js";
 import { bodyOf } from "./statement-json.js";
 import type { Group } from "./statement.js";
 import type { Mapping } from "./types.js";
-import { readFrames, wireMapping, type LoadWasm, type Wasm } from "./wasm.js";
+import { readFrames, wireMapping, type LoadWasm, type Strings, type Wasm } from "./wasm.js";
 
 /** What differs by runtime. */
 export interface Runtime {
-  /** What the runtime reads fastest, for text that is not ASCII. */
-  readonly strings: "utf8" | "utf16";
+  /** What the runtime reads fastest. */
+  readonly strings: Strings;
   /** The same if WebAssembly makes the blocks here, where making UTF-16 takes longer than most decoders. Default: `strings`. */
-  readonly localStrings?: "utf8" | "utf16";
+  readonly localStrings?: Strings;
   /** Loads the WebAssembly module; without it there is no `decode: "local"` and nothing is sent twice. */
   readonly loadWasm: LoadWasm | undefined;
 }

@@ -41,10 +41,12 @@ export function readRow(answer: ArrayBuffer, mapping: Mapping, arrayRows: boolea
         const code = view.getUint8(at++);
         if (code !== 255) {
           let text: string;
-          if (code < 253) {
+          if (code < 252) {
             text = ascii.substring(asciiAt, (asciiAt += code));
-          } else if (code === 253) {
-            text = wide.substring(wideAt, (wideAt += view.getUint16(at, true)));
+          } else if (code < 254) {
+            const units = view.getUint16(at, true);
+            text =
+              code === 252 ? ascii.substring(asciiAt, (asciiAt += units)) : wide.substring(wideAt, (wideAt += units));
             at += 2;
           } else {
             const from = at + 5;

@@ -41,6 +41,9 @@ export interface Wasm {
   reset(): void;
 }
 
+/** How text is written: `strings` of PROTOCOL.md section 3. The module has no joined text and takes it for UTF-8. */
+export type Strings = "utf8" | "utf16" | "utf16-joined";
+
 /** Loads the module once; asked again, it gives the same. */
 export type LoadWasm = () => Promise<Wasm>;
 
@@ -61,7 +64,7 @@ function updateMemory({ memory: { buffer } }: Wasm["exports"]): void {
 export function readFrames(
   wasm: Wasm,
   frames: Uint8Array,
-  strings: "utf8" | "utf16",
+  strings: Strings,
   mapping: WireMapping,
   response: ResponseReader,
 ): void {

@@ -26,7 +26,7 @@ pub enum Representation {
 /// How a client wants its blocks; the defaults are those of PROTOCOL.md section 3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockOptions {
-    /// How text that is not ASCII is written.
+    /// How text is written.
     pub strings: Strings,
     /// How int8 columns are written.
     pub int8: Int8,
@@ -38,14 +38,17 @@ pub struct BlockOptions {
     pub values: Values,
 }
 
-/// How text that is not ASCII is written.
+/// How text is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strings {
     /// As UTF-8.
     #[default]
     Utf8,
-    /// As UTF-16, little-endian.
+    /// As UTF-16, little-endian, where it is not ASCII.
     Utf16,
+    /// The same, with long ASCII text in the arena.
+    #[cfg(feature = "joined")]
+    Utf16Joined,
 }
 
 /// How int8 columns are written.
@@ -198,6 +201,8 @@ fn block_option(options: &mut BlockOptions, key: &str, value: &str) -> Option<()
     match (key, value) {
         ("strings", "utf8") => options.strings = Strings::Utf8,
         ("strings", "utf16") => options.strings = Strings::Utf16,
+        #[cfg(feature = "joined")]
+        ("strings", "utf16-joined") => options.strings = Strings::Utf16Joined,
         ("int8", "text") => options.int8 = Int8::Text,
         ("int8", "binary") => options.int8 = Int8::Binary,
         ("timestamps", "milliseconds") => options.timestamps = Timestamps::Milliseconds,

@@ -397,12 +397,15 @@ fn an_encoder_that_starts_again_knows_nothing_of_the_answer_before() {
     }
 }
 
+const STRINGS: [Strings; 3] = [Strings::Utf8, Strings::Utf16, Strings::Utf16Joined];
+
 #[test]
 fn strings_of_every_length_and_alphabet_come_through() {
     let long = "é".repeat(40_000);
-    let lengths = [0, 1, 251, 252, 253, 254, 255, 256, 70_000].map(|len| "a".repeat(len));
-    let wide = ["é", "\u{feff}bom", "🦀🦀", "", &long, &"é".repeat(126), &"é".repeat(127)];
-    for strings in [Strings::Utf8, Strings::Utf16] {
+    let lengths = [0, 1, 251, 252, 253, 254, 255, 256, 65_535, 65_536, 70_000].map(|len| "a".repeat(len));
+    let odd = format!("a{}", "é".repeat(125));
+    let wide = ["é", "\u{feff}bom", "🦀🦀", "", &long, &odd, &"é".repeat(126), &"é".repeat(127)];
+    for strings in STRINGS {
         let options = BlockOptions { strings, ..BlockOptions::default() };
         let values: Vec<Option<&str>> =
             lengths.iter().map(String::as_str).chain(wide).map(Some).chain([None]).collect();
@@ -416,7 +419,7 @@ fn strings_of_every_length_and_alphabet_come_through() {
 
 #[test]
 fn text_that_is_not_utf_8_is_replaced_at_the_latest_by_the_reader() {
-    for len in [1, 252, 253, 65_535, 65_536] {
+    for len in [1, 251, 252, 253, 65_535, 65_536] {
         let mut value = "é".repeat(len / 2).into_bytes();
         value.push(0xff);
         let mut frames = Vec::new();
@@ -424,7 +427,7 @@ fn text_that_is_not_utf_8_is_replaced_at_the_latest_by_the_reader() {
         frames::row(&mut frames, &[Some(&value)]);
         frames::frame(&mut frames, b'Z', b"I");
         let expected = Value::Text(String::from_utf8_lossy(&value).into_owned());
-        for strings in [Strings::Utf8, Strings::Utf16] {
+        for strings in STRINGS {
             let options = BlockOptions { strings, ..BlockOptions::default() };
             let (rows, _) = blocks::read(&encode(Representation::Blocks(options), Batch::Single, &frames));
             assert_eq!(rows, [[expected.clone()]]);
@@ -433,11 +436,11 @@ fn text_that_is_not_utf_8_is_replaced_at_the_latest_by_the_reader() {
 }
 
 #[test]
-fn long_text_that_is_not_ascii_shares_the_arena_if_it_is_utf_16() {
-    let codes = |strings, len: usize| {
+fn long_text_shares_an_arena_where_that_is_faster() {
+    let codes = |strings, text: &str| {
         let mut frames = Vec::new();
         frames::fields(&mut frames, &[("c", 25)]);
-        frames::row(&mut frames, &[Some("é".repeat(len / 2).as_bytes())]);
+        frames::row(&mut frames, &[Some(text.as_bytes())]);
         frames::frame(&mut frames, b'Z', b"I");
         let options = BlockOptions { strings, ..BlockOptions::default() };
         let out = encode(Representation::Blocks(options), Batch::Single, &frames);
@@ -447,8 +450,17 @@ fn long_text_that_is_not_ascii_shares_the_arena_if_it_is_utf_16() {
             [4, 8].map(|at| u32::from_le_bytes(body[at..at + 4].try_into().unwrap()) as usize);
         body[13 + ascii + wide + 1]
     };
-    assert_eq!([252, 254, 65_534, 65_536].map(|len| codes(Strings::Utf16, len)), [253, 253, 253, 254]);
-    assert_eq!([252, 254].map(|len| codes(Strings::Utf8, len)), [253, 254]);
+    let wide = |strings, len: usize| codes(strings, &"é".repeat(len / 2));
+    let ascii = |strings, len: usize| codes(strings, &"a".repeat(len));
+    assert_eq!([250, 252].map(|len| wide(Strings::Utf8, len)), [253, 254]);
+    for strings in [Strings::Utf16, Strings::Utf16Joined] {
+        assert_eq!([250, 252, 65_534, 65_536].map(|len| wide(strings, len)), [253, 253, 253, 254]);
+    }
+    for strings in [Strings::Utf8, Strings::Utf16] {
+        assert_eq!([0, 251, 252, 65_535].map(|len| ascii(strings, len)), [0, 251, 254, 254]);
+    }
+    let joined = [0, 251, 252, 65_535, 65_536].map(|len| ascii(Strings::Utf16Joined, len));
+    assert_eq!(joined, [0, 251, 252, 252, 254]);
 }
 
 #[test]

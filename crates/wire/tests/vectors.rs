@@ -75,6 +75,7 @@ fn recorded_frames_encode_to_the_recorded_answers() {
         for (member, parameters) in [
             ("blocks", ""),
             ("blocks_utf16", ";strings=utf16"),
+            ("blocks_joined", ";strings=utf16-joined"),
             ("blocks_text", ";timestamps=text;json=text"),
             ("blocks_int8", ";int8=binary"),
         ] {

@@ -74,6 +74,7 @@ async fn the_representation_follows_accept_and_else_the_request() {
         (FRAMES, Some("*/*"), FRAMES),
         (JSON, Some(FRAMES), FRAMES),
         (JSON, Some("application/json;q=0.5, application/vnd.onetrip.blocks;strings=utf16"), BLOCKS),
+        (JSON, Some("application/vnd.onetrip.blocks; strings=utf16-joined"), BLOCKS),
     ] {
         let body =
             if content_type == JSON { ONE.as_bytes().to_vec() } else { pipeline(&[&["select 1 as a"]]) };

@@ -84,7 +84,7 @@ const numbers = {
  * null; timestamps are milliseconds; json values are values; bytea values are Uint8Array; objects have `members`, columns
  * by key, and perhaps `nulls`, 1 for each row that has none, instead of values.
  */
-export function block(rows, columns, { wide = "utf16" } = {}) {
+export function block(rows, columns, { wide = "utf16", joined = false } = {}) {
   let ascii = "";
   let wideText = "";
   const column = ({ kind, values, nulls, members }) => {
@@ -97,18 +97,18 @@ export function block(rows, columns, { wide = "utf16" } = {}) {
       const codes = new Uint8Array(rows);
       const extras = [];
       values.forEach((value, row) => {
+        // eslint-disable-next-line no-control-regex
+        const plain = /^[\x00-\x7f]*$/.test(value);
         if (value === null) {
           codes[row] = 255;
-        } else if (value.length > 252) {
-          codes[row] = 254;
-          // eslint-disable-next-line no-control-regex
-          const plain = wide === "utf8" || /^[\x00-\x7f]*$/.test(value);
-          const bytes = plain ? utf8.encode(value) : utf16(value);
-          extras.push(concat([plain ? 0 : 1], u32(bytes.length), bytes));
-          // eslint-disable-next-line no-control-regex
-        } else if (/^[\x00-\x7f]*$/.test(value)) {
-          codes[row] = value.length;
+        } else if (plain && value.length < (joined ? 65_536 : 252)) {
+          codes[row] = Math.min(value.length, 252);
+          if (value.length > 251) extras.push(u16(value.length));
           ascii += value;
+        } else if (value.length > 251) {
+          codes[row] = 254;
+          const bytes = plain || wide === "utf8" ? utf8.encode(value) : utf16(value);
+          extras.push(concat([plain || wide === "utf8" ? 0 : 1], u32(bytes.length), bytes));
         } else {
           codes[row] = 253;
           wideText += value;

@@ -34,6 +34,7 @@ async fn main() {
             ("frames", FRAMES.to_owned()),
             ("blocks", BLOCKS.to_owned()),
             ("blocks_utf16", format!("{BLOCKS};strings=utf16")),
+            ("blocks_joined", format!("{BLOCKS};strings=utf16-joined")),
             ("blocks_text", format!("{BLOCKS};timestamps=text;json=text")),
             ("blocks_int8", format!("{BLOCKS};int8=binary")),
         ] {

@@ -21,14 +21,15 @@ pub(super) enum Kind {
     Objects = 9,
 }
 
-/// The codes of texts; below them are the lengths of those in the ASCII arena.
+/// The codes of texts; below them are the lengths of short ones in the ASCII arena.
+const ASCII: u8 = 252;
 const WIDE: u8 = 253;
 const LONG: u8 = 254;
 const NULL: u8 = 255;
-/// As many units as an extra of the wide arena can say; a text has at most one for each byte.
+/// As many units of an arena as an extra can say; a text has at most one for each byte.
 const MANY: usize = u16::MAX as usize;
 
-/// The short strings of a block.
+/// The strings of a block that are decoded together.
 #[derive(Default)]
 pub(super) struct Arenas {
     ascii: Vec<u8>,
@@ -103,15 +104,22 @@ fn text(column: &Column<'_>, strings: Strings, arenas: &mut Arenas, out: &mut Ve
     out.resize(codes + column.rows(), NULL);
     for (row, value) in column.iter().enumerate() {
         let Some(value) = value else { continue };
-        let short = u8::try_from(value.len()).ok().filter(|&len| len < WIDE);
+        let short = u8::try_from(value.len()).ok().filter(|&len| len < ASCII);
         let code = match short {
             Some(len) if append_ascii(&mut arenas.ascii, value) => len,
-            // What is decoded with others is decoded several times faster; in UTF-8 the units have to be counted.
-            _ if short.is_some() || strings == Strings::Utf16 && value.len() <= MANY && !value.is_ascii() => {
+            // What is decoded with others is decoded several times faster; in UTF-8 its units have to be counted.
+            _ if short.is_some() || strings != Strings::Utf8 && value.len() <= MANY && !value.is_ascii() => {
                 let units = u16::try_from(text::append(&mut arenas.wide, value, strings))
                     .expect("there are no more units than bytes");
                 out.extend_from_slice(&units.to_le_bytes());
                 WIDE
+            }
+            #[cfg(feature = "joined")]
+            _ if strings == Strings::Utf16Joined && value.len() <= MANY && value.is_ascii() => {
+                arenas.ascii.extend_from_slice(value);
+                let units = u16::try_from(value.len()).expect("it has at most MANY bytes");
+                out.extend_from_slice(&units.to_le_bytes());
+                ASCII
             }
             _ => {
                 long(value, strings, out);
@@ -285,10 +293,7 @@ fn hex_digit(digit: u8) -> Option<u8> {
 }
 
 fn code(strings: Strings) -> u8 {
-    match strings {
-        Strings::Utf8 => 0,
-        Strings::Utf16 => 1,
-    }
+    u8::from(strings != Strings::Utf8)
 }
 
 pub(super) fn length(out: &mut Vec<u8>, len: usize) {

@@ -17,7 +17,7 @@ pub(super) fn append(out: &mut Vec<u8>, value: &[u8], strings: Strings) -> usize
             let units = |byte: &u8| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0);
             text.as_bytes().iter().map(units).sum()
         }
-        Strings::Utf16 => {
+        _ => {
             let before = out.len();
             if !utf16(out, value) {
                 let well_formed = utf16(out, String::from_utf8_lossy(value).as_bytes());

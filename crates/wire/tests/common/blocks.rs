@@ -62,6 +62,14 @@ struct Arenas<'a> {
     wide: &'a [u16],
 }
 
+impl Arenas<'_> {
+    fn ascii(&mut self, len: usize) -> String {
+        let (value, rest) = self.ascii.split_at(len);
+        self.ascii = rest;
+        value.to_owned()
+    }
+}
+
 fn column(at: &mut Cursor<'_>, rows: usize, arenas: &mut Arenas<'_>) -> Vec<Value> {
     match at.u8() {
         0 => at.take(rows).iter().map(|&code| string(code, at, arenas)).collect(),
@@ -149,17 +157,14 @@ fn string(code: u8, at: &mut Cursor<'_>, arenas: &mut Arenas<'_>) -> Value {
             let (encoding, len) = (at.u8(), at.u32() as usize);
             alone(encoding, at.take(len))
         }
+        252 => arenas.ascii(at.u16() as usize),
         253 => {
-            let units = u16::from_le_bytes(at.take(2).try_into().unwrap()) as usize;
+            let units = at.u16() as usize;
             let (value, rest) = arenas.wide.split_at(units);
             arenas.wide = rest;
             String::from_utf16(value).unwrap()
         }
-        len => {
-            let (value, rest) = arenas.ascii.split_at(len as usize);
-            arenas.ascii = rest;
-            value.to_owned()
-        }
+        len => arenas.ascii(len as usize),
     })
 }
 
@@ -194,6 +199,10 @@ impl<'a> Cursor<'a> {
 
     fn u8(&mut self) -> u8 {
         self.take(1)[0]
+    }
+
+    fn u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.take(2).try_into().unwrap())
     }
 
     fn u32(&mut self) -> u32 {
