@@ -4,6 +4,7 @@
 
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
+import { withBroken } from "../requests/broken.mjs";
 import { newPrefix, root } from "../shared/package.mjs";
 import { Checks, equal, openProject, over, platformProgram, withServer } from "../shared/project.mjs";
 
@@ -30,6 +31,11 @@ if (bun !== undefined) {
     await checks.scenarios(over(address), "/neon", " by onetrip/neon");
     await checks.that("requests that do in PostgreSQL what they should", async () =>
       equal(await over(address)("/requests", JSON.stringify({ prefix: newPrefix() })), []),
+    );
+    await checks.that("broken connections", () =>
+      withBroken(async (urls, problems) =>
+        equal(problems(await over(address)("/network", JSON.stringify(urls)), ["refused"]), []),
+      ),
     );
   });
   checks.end();

@@ -4,6 +4,7 @@ import * as onetrip from "onetrip";
 import * as neon from "onetrip/neon";
 import * as sqlstate from "onetrip/sqlstate";
 import { runRequests } from "../requests/checks.mjs";
+import { runNetwork } from "../requests/network.mjs";
 import { runAll, runNeon } from "../shared/scenarios.mjs";
 import example from "./main.ts";
 
@@ -14,13 +15,15 @@ const server = Bun.serve({
   async fetch(request) {
     const url = process.env.ONETRIP_URL!;
     if (request.method === "POST") {
-      const input = (await request.json()) as { prefix: string };
+      const input = (await request.json()) as Record<string, string>;
       return Response.json(
         await (request.url.endsWith("/neon")
           ? runNeon(neon, url, input)
           : request.url.endsWith("/requests")
             ? runRequests(onetrip.connect, url, onetrip, sqlstate, input.prefix)
-            : runAll(onetrip, url, input)),
+            : request.url.endsWith("/network")
+              ? runNetwork(onetrip.connect, input, onetrip)
+              : runAll(onetrip, url, input)),
       );
     }
     if (request.url.endsWith("/entry")) return Response.json(import.meta.resolve("onetrip").split("/").pop());

@@ -3,6 +3,7 @@
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/deno/run.mjs
 
 import { execFileSync } from "node:child_process";
+import { withBroken } from "../requests/broken.mjs";
 import { newPrefix } from "../shared/package.mjs";
 import { Checks, equal, openProject, over, platformProgram, withServer } from "../shared/project.mjs";
 
@@ -29,6 +30,11 @@ if (deno !== undefined) {
     await checks.scenarios(over(address), "/neon", " by onetrip/neon");
     await checks.that("requests that do in PostgreSQL what they should", async () =>
       equal(await over(address)("/requests", JSON.stringify({ prefix: newPrefix() })), []),
+    );
+    await checks.that("broken connections", () =>
+      withBroken(async (urls, problems) =>
+        equal(problems(await over(address)("/network", JSON.stringify(urls)), ["refused", "noTls"]), []),
+      ),
     );
   });
   checks.end();

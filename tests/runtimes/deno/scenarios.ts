@@ -4,6 +4,7 @@ import * as onetrip from "onetrip";
 import * as neon from "onetrip/neon";
 import * as sqlstate from "onetrip/sqlstate";
 import { runRequests } from "../requests/checks.mjs";
+import { runNetwork } from "../requests/network.mjs";
 import { runAll, runNeon } from "../shared/scenarios.mjs";
 
 export default {
@@ -15,7 +16,9 @@ export default {
         ? runNeon(neon, url, input)
         : request.url.endsWith("/requests")
           ? runRequests(onetrip.connect, url, onetrip, sqlstate, input.prefix)
-          : runAll(onetrip, url, input)),
+          : request.url.endsWith("/network")
+            ? runNetwork(onetrip.connect, input, onetrip)
+            : runAll(onetrip, url, input)),
     );
   },
 };

@@ -1,47 +1,67 @@
-// Requests against PostgreSQL, from the packed tarball, in Node and in workerd: checks.mjs says what is checked.
+// Requests against PostgreSQL and over broken connections, from the packed tarball, in Node and in workerd: checks.mjs and
+// network.mjs say what is checked.
 //
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/requests/run.mjs
 
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { withBroken } from "./broken.mjs";
 import { bundle, newPrefix, root, testUrl, withProject } from "../shared/package.mjs";
 import { withWorkerd } from "../shared/workerd.mjs";
 
 const url = testUrl();
-const checks = join(root, "tests/runtimes/requests/checks.mjs");
+const folder = join(root, "tests/runtimes/requests");
 
 const program = `
 import * as onetrip from "onetrip";
 import * as sqlstate from "onetrip/sqlstate";
-import { runRequests } from ${JSON.stringify(pathToFileURL(checks).href)};
-const [url, prefix] = process.argv.slice(2);
-console.log(JSON.stringify(await runRequests(onetrip.connect, url, onetrip, sqlstate, prefix)));
+import { runRequests } from ${JSON.stringify(pathToFileURL(join(folder, "checks.mjs")).href)};
+import { runNetwork } from ${JSON.stringify(pathToFileURL(join(folder, "network.mjs")).href)};
+const [url, prefix, broken] = process.argv.slice(2);
+const failed = await runRequests(onetrip.connect, url, onetrip, sqlstate, prefix);
+console.log(JSON.stringify({ failed, network: await runNetwork(onetrip.connect, JSON.parse(broken), onetrip) }));
 `;
 
 const worker = `
 import * as onetrip from "onetrip";
 import * as sqlstate from "onetrip/sqlstate";
-import { runRequests } from ${JSON.stringify(checks)};
+import { runRequests } from ${JSON.stringify(join(folder, "checks.mjs"))};
+import { runNetwork } from ${JSON.stringify(join(folder, "network.mjs"))};
 export default {
   async fetch(request, env) {
-    return Response.json(await runRequests(onetrip.connect, env.ONETRIP_URL, onetrip, sqlstate, await request.text()));
+    const { prefix, broken } = await request.json();
+    const failed = await runRequests(onetrip.connect, env.ONETRIP_URL, onetrip, sqlstate, prefix);
+    return Response.json({ failed, network: await runNetwork(onetrip.connect, broken, onetrip) });
   },
 };
 `;
 
 let ok = true;
 function print(name, failed) {
-  console.log(`${name}: ${failed.length === 0 ? "requests do in PostgreSQL what they should" : "requests FAILED"}`);
+  console.log(
+    `${name}: ${failed.length === 0 ? "requests do what they should, and say so when they break" : "FAILED"}`,
+  );
   for (const line of failed) console.error(`  FAILED ${line}`);
   ok &&= failed.length === 0;
 }
 
+/** Runs all of it by `run` in a runtime that tells of the broken endpoints in `told` that no connection came about. */
+const inRuntime = (name, told, run) =>
+  withBroken(async (broken, problems) => {
+    const { failed, network } = JSON.parse(await run(broken));
+    print(name, [...failed, ...problems(network, told)]);
+  });
+
 await withProject(async (project) => {
   const file = join(project, "node.mjs");
   writeFileSync(file, program);
-  print("Node", JSON.parse(execFileSync(process.execPath, [file, url, newPrefix()], { encoding: "utf8" })));
+  await inRuntime("Node", ["refused", "noTls"], async (broken) => {
+    const args = [file, url, newPrefix(), JSON.stringify(broken)];
+    return (await promisify(execFile)(process.execPath, args)).stdout;
+  });
 
   const out = join(project, "out");
   await bundle(project, worker, {
@@ -52,11 +72,14 @@ await withProject(async (project) => {
   const names = readdirSync(out).filter((name) => /\.(js|wasm)$/.test(name));
   names.sort((a, b) => Number(b === "entry.js") - Number(a === "entry.js"));
   const modules = Object.fromEntries(names.map((name) => [name, readFileSync(join(out, name))]));
-  await withWorkerd(modules, { ONETRIP_URL: url }, async (address) => {
-    const answered = await fetch(address, { method: "POST", body: newPrefix() });
-    const text = await answered.text();
-    if (answered.status !== 200) throw new Error(`the Worker answered ${answered.status}: ${text.slice(0, 2000)}`);
-    print("workerd", JSON.parse(text));
-  });
+  await withWorkerd(modules, { ONETRIP_URL: url }, (address) =>
+    inRuntime("workerd", [], async (broken) => {
+      const body = JSON.stringify({ prefix: newPrefix(), broken });
+      const answered = await fetch(address, { method: "POST", body });
+      const text = await answered.text();
+      if (answered.status !== 200) throw new Error(`the Worker answered ${answered.status}: ${text.slice(0, 2000)}`);
+      return text;
+    }),
+  );
 });
 process.exit(ok ? 0 : 1);

@@ -27,7 +27,7 @@ export async function withWorkerd(modules, bindings, use, flags = []) {
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = (compatibilityDate = "${COMPATIBILITY_DATE}", compatibilityFlags = ${JSON.stringify(flags)}, modules = [${lists.join(", ")}], bindings = [${texts.join(", ")}])),
-    (name = "internet", network = (allow = ["public", "private"])),
+    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
 );
