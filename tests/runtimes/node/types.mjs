@@ -103,6 +103,32 @@ const TYPES = [
   ["date[]", "{2026-03-08}", ["2026-03-08"]],
   ["jsonb[]", '{"{\\"a\\": 1}",NULL}', [{ a: 1 }, null]],
   ["uuid[]", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}", ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]],
+  [
+    "text[]",
+    '{{a,NULL},{"",é}}',
+    [
+      ["a", null],
+      ["", "é"],
+    ],
+  ],
+  ["bytea[]", '{{"\\\\x00ff"},{"\\\\x"}}', [[bytes(0, 255)], [bytes()]]],
+  ["timestamptz[]", '{{"2026-03-08 02:30:00+00"},{-infinity}}', [[date("2026-03-08T02:30:00Z")], [-Infinity]]],
+  [
+    "jsonb[]",
+    '{{"{\\"a\\": 1}",NULL},{"{\\"b\\": [1, 2]}","{}"}}',
+    [
+      [{ a: 1 }, null],
+      [{ b: [1, 2] }, {}],
+    ],
+  ],
+  [
+    "int8[]",
+    "{{{1},{NULL}},{{2},{3}}}",
+    [
+      [["1"], [null]],
+      [["2"], ["3"]],
+    ],
+  ],
   ["int4range[]", '{"[1,3)"}', ["[1,3)"]],
   ["interval[]", '{"1 day","-00:00:01"}', ["1 day", "-00:00:01"]],
 ];
@@ -200,6 +226,10 @@ async function encoders(sql) {
   });
   const [typed] = await sql.query("select pg_typeof($2)::text as t, $1::text as u", ["a", sql.typed(1, 21)]);
   assert.deepStrictEqual(typed, { t: "smallint", u: "a" });
+  const [once] = await sql.query("select $1::numeric as a", [new Money(1250)], {
+    encoders: [[Money, ({ cents }) => String(cents)]],
+  });
+  assert.deepStrictEqual(once, { a: "1250" });
   const dates = sql.with({ encoders: [[Date, () => "2000-01-01T00:00:00Z"]] });
   assert.deepStrictEqual(await dates`select ${new Date()}::timestamptz`.value(), date("2000-01-01T00:00:00Z"));
   const failing = sql.with({
