@@ -252,6 +252,24 @@ test("an encoder is called once, whether the query gives rows or fails", async (
   assert.equal(encoded, 2);
 });
 
+test("each runtime asks for text as it reads it fastest", async () => {
+  for (const [entry, strings] of [
+    ["node", "utf16"],
+    ["bun", "utf16-joined"],
+    ["deno", "utf16"],
+    ["index", "utf8"],
+  ]) {
+    const { connect } = await import(`../dist/${entry}.js`);
+    let accept;
+    const fetch = async (_url, { headers }) => {
+      accept = headers.accept;
+      return answer();
+    };
+    await connect({ url, fetch })`select 1 as v`;
+    assert.ok(accept.startsWith(`application/vnd.onetrip.blocks; strings=${strings},`), accept);
+  }
+});
+
 test("Node, Deno and Bun send queries directly, and only they", async () => {
   const { one } = DirectSender.prototype;
   let direct = 0;

