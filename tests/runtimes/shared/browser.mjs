@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs
 import { createServer, request as forward } from "node:http";
 import { tmpdir } from "node:os";
 import { delimiter, extname, join, normalize } from "node:path";
+import { withBroken } from "../requests/broken.mjs";
 import { newPrefix, scenarioFiles } from "./package.mjs";
 import { equal } from "./project.mjs";
 
@@ -13,19 +14,24 @@ const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "applic
 
 /**
  * Opens the page of the scenarios, and by it the example, and checks what it finds. The pages come from a folder, or from
- * a development server at an address.
+ * a development server at an address. `all`: the page has the package's other entries, too.
  */
-export async function checkPages(
+export const checkPages = (checks, project, options) =>
+  withBroken((broken, problems) => checkPagesWith(checks, project, options, broken, problems));
+
+async function checkPagesWith(
   checks,
   { url },
-  { folder, address, page = "/scenarios/index.html", what = "", neon = false },
+  { folder, address, page = "/scenarios/index.html", what = "", all = false },
+  broken,
+  problems,
 ) {
   let report;
   const found = new Promise((resolve) => (report = resolve));
   const answers = {
     // What a page of an application would get from its own server, for the user who is signed in.
     "/session": () => session(url),
-    "/input": () => ({ url, input: { files: scenarioFiles(), prefix: newPrefix() } }),
+    "/input": () => ({ url, input: { files: scenarioFiles(), prefix: newPrefix() }, broken }),
   };
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://page.example");
@@ -54,7 +60,11 @@ export async function checkPages(
     });
     await checks.report(result.default, what);
     await checks.report(result.slim, `${what} slim with its user's module`);
-    if (neon) await checks.report(result.neon, `${what} by onetrip/neon`);
+    if (all) {
+      await checks.report(result.neon, `${what} by onetrip/neon`);
+      await checks.that("requests that do in PostgreSQL what they should", () => equal(result.requests, []));
+      await checks.that("broken connections", () => equal(problems(result.network, []), []));
+    }
   } finally {
     server.closeAllConnections();
     server.close();

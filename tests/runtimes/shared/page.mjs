@@ -1,20 +1,26 @@
 // What a bundled page does in the tests: the scenarios by both entries, and a look at the example beside it.
 
+import { runRequests } from "../requests/checks.mjs";
+import { runNetwork } from "../requests/network.mjs";
 import { runAll, runNeon } from "./scenarios.mjs";
 
 /**
- * Runs it all and sends what was found to the server of the page. `wasm` is the module as this bundler hands it over, `neon`
- * the namespace of onetrip/neon, where the page has it.
+ * Runs it all and sends what was found to the server of the page. `wasm` is the module as this bundler hands it over,
+ * `others` the package's other entries, where the page has them.
  */
-export async function runPage(onetrip, connectSlim, wasm, neon) {
+export async function runPage(onetrip, connectSlim, wasm, others) {
   const found = {};
   try {
-    const { url, input } = await (await fetch("/input")).json();
+    const { url, input, broken } = await (await fetch("/input")).json();
     const connect = (to, options) => connectSlim({ url: to, wasm, ...options });
     found.example = await example();
     found.default = await runAll(onetrip, url, input);
     found.slim = await runAll({ ...onetrip, connect }, url, { ...input, prefix: `${input.prefix}s` });
-    if (neon !== undefined) found.neon = await runNeon(neon, url, input);
+    if (others !== undefined) {
+      found.neon = await runNeon(others.neon, url, input);
+      found.requests = await runRequests(onetrip.connect, url, onetrip, others.sqlstate, `${input.prefix}r`);
+      found.network = await runNetwork(onetrip.connect, broken, onetrip);
+    }
   } catch (error) {
     found.error = String(error.stack);
   }

@@ -3,7 +3,11 @@
 import * as onetrip from "onetrip";
 import * as neon from "onetrip/neon";
 import { connect } from "onetrip/slim";
+import * as sqlstate from "onetrip/sqlstate";
 import wasm from "onetrip/onetrip.wasm";
 import { runPage } from "../../shared/page.mjs";
 
-await runPage(onetrip, connect, async () => (await fetch(new URL(wasm, import.meta.url))).arrayBuffer(), neon);
+await runPage(onetrip, connect, async () => (await fetch(new URL(wasm, import.meta.url))).arrayBuffer(), {
+  neon,
+  sqlstate,
+});
