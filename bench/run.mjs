@@ -1,9 +1,10 @@
-// Runs the benchmarks and prints their tables: node bench/run.mjs [name …] [--rounds=N] [--sliceMs=N] [--write-docs]
+// Runs the benchmarks and prints their tables:
+// node bench/run.mjs [name …] [--rounds=N] [--sliceMs=N] [--runtimes=name,…] [--write-docs]
 //
 //   rows     bytes in memory to finished rows, warm, in Node, workerd, Deno and Bun
 //   cold     first result of a fresh isolate in workerd
 //   size     what a bundler ships
-//   allocations  bytes of the heap for an answer, in Node
+//   allocations  bytes of the heap for an answer, in Node, workerd, Deno and Bun
 //   passing  what a handler saves that hands an answer on, in Node and workerd
 //   queries  whole queries through the endpoint, with and without latency, against the peers over their own protocols
 //   cold-gateway  cold start to first row in workerd through the endpoint, with and without latency
@@ -19,7 +20,7 @@
 // Without a name all of them run. The package must be built (node pkg/scripts/build.mjs), and what is measured beside it
 // installed (npm ci in bench); `cargo xtask bench` does both. Results in full go to target/bench-results. With --write-docs
 // they go into docs/bench, too: the tables of its pages and the charts. The name `docs` writes those anew and measures
-// nothing.
+// nothing. With --runtimes rows and allocations are measured in those alone, which docs/bench does not take.
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { cpus, loadavg, release } from "node:os";
@@ -46,15 +47,19 @@ import * as size from "./lib/size.mjs";
 const progress = (entry) =>
   process.stderr.write(`${[entry.runtime, entry.workload, entry.candidate].filter(Boolean).join(", ")}\n`);
 
-const benchmarks = {
-  async rows(options) {
+const inEachRuntime =
+  ({ measure }) =>
+  async ({ runtimes = rows.RUNTIMES, ...options }) => {
     const results = [];
-    for (const runtime of rows.RUNTIMES) results.push(...(await rows.measure(runtime, { ...options, log: progress })));
+    for (const runtime of runtimes) results.push(...(await measure(runtime, { ...options, log: progress })));
     return results;
-  },
+  };
+
+const benchmarks = {
+  rows: inEachRuntime(rows),
   cold: (options) => cold.measure({ ...options, log: progress }),
   size: () => size.measure(),
-  allocations: () => allocations.measure(),
+  allocations: inEachRuntime(allocations),
   passing: (options) => passing.measure({ ...options, log: progress }),
   queries: (options) => queries.measure({ ...options, log: progress }),
   "cold-gateway": (options) => coldGateway.measure({ ...options, log: progress }),
@@ -68,8 +73,10 @@ const benchmarks = {
   pgbouncer: (options) => pgbouncer.measure({ ...options, log: progress }),
 };
 
-const USAGE = "node bench/run.mjs [name …] [--rounds=N] [--sliceMs=N] [--write-docs]";
-const KNOWN = /^--(rounds=\d+|sliceMs=\d+|write-docs)$/;
+const USAGE = "node bench/run.mjs [name …] [--rounds=N] [--sliceMs=N] [--runtimes=name,…] [--write-docs]";
+const KNOWN = new RegExp(
+  `^--(rounds=\\d+|sliceMs=\\d+|runtimes=(${rows.RUNTIMES.join("|")})(,(${rows.RUNTIMES.join("|")}))*|write-docs)$`,
+);
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
 const strange = process.argv.slice(2).find((argument) => argument.startsWith("-") && !KNOWN.test(argument));
 if (strange !== undefined) {
@@ -84,12 +91,20 @@ const number = (name) => {
   const found = process.argv.map((argument) => new RegExp(`^--${name}=(\\d+)$`).exec(argument)).find(Boolean);
   return found === undefined ? {} : { [name]: Number(found[1]) };
 };
-const options = { ...number("rounds"), ...number("sliceMs") };
+const runtimes = process.argv
+  .find((argument) => argument.startsWith("--runtimes="))
+  ?.replace(/.*=/, "")
+  .split(",");
+const options = { ...number("rounds"), ...number("sliceMs"), ...(runtimes && { runtimes }) };
 /** Those that say in docs/bench how many rounds they had. */
-const rounds = { rows, cold, passing, queries, "cold-gateway": coldGateway };
+const rounds = { rows, allocations, cold, passing, queries, "cold-gateway": coldGateway };
 const used = (name) =>
   Object.fromEntries(Object.entries(rounds[name]?.defaults ?? {}).map(([key, value]) => [key, options[key] ?? value]));
 const isForDocs = process.argv.includes("--write-docs");
+if (isForDocs && runtimes) {
+  console.error("docs/bench has tables of all runtimes: leave out --runtimes or --write-docs.");
+  process.exit(2);
+}
 if (names.includes("docs")) {
   docs.write();
   process.exit(0);

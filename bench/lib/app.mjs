@@ -1,7 +1,8 @@
 // The program under measurement: an HTTP handler that runs one candidate so many times and answers when it is done.
 //
 // Runtimes differ in what they let a program measure (workerd stops its clocks during computation), so nothing is
-// timed in here: who asks reads the CPU time of this process before and after.
+// timed in here: who asks reads the CPU time of this process before and after. Programs that count what the work
+// allocates hand over how.
 
 import { candidates } from "./candidates.mjs";
 import { onetrip } from "./onetrip.mjs";
@@ -12,8 +13,6 @@ import { tcpClients } from "./tcp-clients.mjs";
 const rows = { ...candidates, ...tcpClients, ...onetrip };
 const all = { ...rows, ...passing };
 const opened = new Map();
-
-export const candidateNames = Object.keys(rows);
 
 /** Everybody's rows against the peer's: an implementation that shares no code with ours. */
 async function verifyRows(open) {
@@ -34,7 +33,7 @@ const sets = {
 };
 
 /** Prepares a candidate for a workload, once: a function that does the work. */
-export async function open(load, workload, name) {
+async function open(load, workload, name) {
   const key = `${workload} ${name}`;
   if (!opened.has(key)) {
     const candidate = all[name];
@@ -43,23 +42,35 @@ export async function open(load, workload, name) {
   return opened.get(key);
 }
 
-export function app(load) {
+/** Strings of 1 KiB: about as many bytes in every engine, so what a counter must find. */
+function knownStrings(count) {
+  const decoder = new TextDecoder();
+  const bytes = new Uint8Array(1024).fill(65);
+  return Array.from({ length: count }, () => decoder.decode(bytes));
+}
+
+/** `counted` does work between two collections and says what the program knows of what it allocated. */
+export function app(load, counted) {
   return async (url) => {
     const { pathname, searchParams } = new URL(url);
     const workload = searchParams.get("workload");
     const set = sets[searchParams.get("set")];
     if (pathname === "/candidates") return JSON.stringify(set.names);
     if (pathname === "/verify") return set.verify((name) => open(load, workload, name));
-    if (pathname === "/run") {
+    const count = Number(searchParams.get("count"));
+    if (pathname === "/known") return counted(() => knownStrings(count));
+    if (pathname === "/run" || pathname === "/allocations") {
       const run = await open(load, workload, searchParams.get("candidate"));
-      const count = Number(searchParams.get("count"));
-      let rows = 0;
-      // A decoder is no promise, and awaiting one costs as much as a small answer.
-      for (let i = 0; i < count; i++) {
-        const result = run();
-        rows += (Array.isArray(result) ? result : await result).length;
-      }
-      return String(rows);
+      const work = async () => {
+        let rows = 0;
+        // A decoder is no promise, and awaiting one costs as much as a small answer.
+        for (let i = 0; i < count; i++) {
+          const result = run();
+          rows += (Array.isArray(result) ? result : await result).length;
+        }
+        return String(rows);
+      };
+      return pathname === "/run" ? work() : counted(work);
     }
     return "";
   };

@@ -45,7 +45,7 @@ export const candidates = {
   },
   // What any client pays that gets its bytes from a Response.
   "Response alone": {
-    format: "utf16.blocks",
+    format: `${STRINGS}.blocks`,
     open: (bytes) => async () => {
       await new Response(bytes).arrayBuffer();
       return [];

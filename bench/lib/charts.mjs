@@ -33,7 +33,9 @@ function rows(results, runtime) {
   });
 }
 
-function allocations(results) {
+/** How many times the bytes that the peer allocates are those of each client. */
+function allocations(results, runtime) {
+  const here = results.filter((entry) => entry.runtime === runtime);
   const candidates = [
     "peer, no Response",
     "pg",
@@ -42,13 +44,13 @@ function allocations(results) {
     "onetrip, wasm, no Response",
   ];
   const of = (workload, candidate) =>
-    results.find((entry) => entry.workload === workload && entry.candidate === candidate)?.bytes;
+    here.find((entry) => entry.workload === workload && entry.candidate === candidate)?.bytes;
   return bars({
-    title: "Node: a whole query, times fewer bytes allocated than @neondatabase/serverless",
+    title: `${runtime}: a whole query, times fewer bytes allocated than @neondatabase/serverless`,
     series: ["pg", "postgres.js", "onetrip, blocks", "onetrip, wasm"],
     isLog: true,
     show: times,
-    groups: unique(results.map(({ workload }) => workload)).map((name) => ({
+    groups: unique(here.map(({ workload }) => workload)).map((name) => ({
       name,
       values: candidates.slice(1).map((candidate) => of(name, candidates[0]) / of(name, candidate)),
     })),
@@ -98,13 +100,54 @@ const queries = (results, delay) =>
     })),
   });
 
+/** How many times the CPU of `response()` is that of `Response.json` with the rows of each client. */
+function passing(results) {
+  const of = (place, candidate) =>
+    results.find((entry) => `${entry.runtime}, ${entry.workload}` === place && entry.candidate === candidate).median;
+  const clients = ["peer", "onetrip, blocks", "onetrip, wasm"];
+  return bars({
+    title: "Response.json(rows): times the CPU of handing the answer on by response()",
+    series: clients,
+    isLog: true,
+    show: times,
+    groups: unique(results.map(({ runtime, workload }) => `${runtime}, ${workload}`)).map((name) => ({
+      name,
+      values: clients.map((client) => of(name, `${client}, Response.json(rows)`) / of(name, "onetrip, response()")),
+    })),
+  });
+}
+
+/** Milliseconds from nothing to a Worker's first answer. */
+function coldGateway(results) {
+  const candidates = unique(results.map(({ candidate }) => candidate));
+  return bars({
+    title: "A Worker's first answer through the real endpoint, by added round trip: milliseconds, median",
+    series: candidates,
+    show: (value) => value.toPrecision(3),
+    groups: unique(results.map(({ delay }) => delay)).flatMap((delay) =>
+      ["process", "isolate"].map((kind) => ({
+        name: `fresh ${kind}, ${delay} ms`,
+        values: candidates.map(
+          (candidate) =>
+            results.find((entry) => entry.candidate === candidate && entry.kind === kind && entry.delay === delay)
+              .median,
+        ),
+      })),
+    ),
+  });
+}
+
 /** Name and picture of every chart whose results are there. */
 export function* charts(read) {
+  const each = (name, draw) =>
+    ["node", "workerd", "deno", "bun"].map((runtime) => [name, `${name}-${runtime}`, (r) => draw(r, runtime)]);
   const all = [
-    ...["node", "workerd", "deno", "bun"].map((runtime) => ["rows", `rows-${runtime}`, (r) => rows(r, runtime)]),
-    ["allocations", "allocations", allocations],
+    ...each("rows", rows),
+    ...each("allocations", allocations),
     ["cold", "cold", cold],
     ["size", "size", size],
+    ["passing", "passing", passing],
+    ["cold-gateway", "cold-gateway", coldGateway],
     ...["0", "20"].map((delay) => ["queries", `queries-${delay}`, (r) => queries(r, delay)]),
   ];
   for (const [name, file, draw] of all) {

@@ -103,7 +103,7 @@ async function first(host, url, begun, { toEndpoint, toPostgres }) {
 /** The first answers of one process, of its start or of isolates in it. */
 async function once({ kind, configuration, place }) {
   const begun = performance.now();
-  const host = await startWorkerd(configuration, kind === "isolate" ? ["--experimental"] : []);
+  const host = await startWorkerd(configuration, kind === "isolate" ? { flags: ["--experimental"] } : {});
   try {
     if (kind === "process") return [await first(host, "/", begun, place)];
     // The isolate before it has asked, as others have in a process that runs.

@@ -87,7 +87,12 @@ export async function bundle(runtime, entry, outfile, { define, ...options } = {
     conditions: isLikeNode(runtime) ? [runtime, "node"] : ["workerd", "worker"],
     platform: isLikeNode(runtime) ? "node" : "neutral",
     external: ["node:*", "cloudflare:*"],
-    define: { LOCAL_STRINGS: JSON.stringify(["node", "workerd"].includes(runtime) ? "utf16" : "utf8"), ...define },
+    // How the package's entry for the runtime has text written, by an endpoint and by its own module.
+    define: {
+      STRINGS: JSON.stringify(runtime === "bun" ? "utf16-joined" : "utf16"),
+      LOCAL_STRINGS: JSON.stringify(["node", "workerd"].includes(runtime) ? "utf16" : "utf8"),
+      ...define,
+    },
     // CommonJS asks for some of Node's modules only when it needs them.
     ...(isLikeNode(runtime) && {
       banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
@@ -166,21 +171,21 @@ const PROGRAMS = {
 };
 
 /** Starts a program in Node, Deno or Bun that prints a line of JSON with its port. */
-export async function startProgram(runtime, file, flags = []) {
+export async function startProgram(runtime, file, { flags = [], environment } = {}) {
   const [program, ...args] = PROGRAMS[runtime];
   if (!existsSync(program)) throw new Error(`${runtime} is not installed: run npm ci in bench`);
   const child = spawn(program, [...args, ...flags, file, data], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" },
+    env: { ...process.env, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", ...environment },
   });
   const { port } = JSON.parse(await firstLine(child, child.stdout));
   return new Host(child, port);
 }
 
-/** Starts workerd on a configuration whose one socket is called `main`. */
-export async function startWorkerd(configuration, flags = []) {
+/** Starts workerd on a configuration whose one socket is called `main`; `stdout` is as Node's `spawn` has it. */
+export async function startWorkerd(configuration, { flags = [], stdout = "inherit" } = {}) {
   const child = spawn(workerdBinary, ["serve", "--control-fd=3", ...flags, configuration], {
-    stdio: ["ignore", "inherit", "inherit", "pipe"],
+    stdio: ["ignore", stdout, "inherit", "pipe"],
   });
   const { port } = JSON.parse(await firstLine(child, child.stdio[3]));
   return new Host(child, port);
@@ -198,7 +203,7 @@ function firstLine(child, stream) {
 }
 
 /** Writes a configuration of one Worker whose inputs are bindings. */
-export async function workerConfiguration(name, script, inputs, modules = [], flags = []) {
+export async function workerConfiguration(name, script, inputs, { modules = [], flags = [], v8Flags = [] } = {}) {
   const file = path.join(bundles, `${name}.capnp`);
   const relative = (file) => JSON.stringify(path.relative(bundles, file));
   await writeFile(
@@ -211,6 +216,7 @@ const config :Workerd.Config = (
     compatibilityDate = "${COMPATIBILITY_DATE}", compatibilityFlags = ${JSON.stringify(flags)},
   ))],
   sockets = [(name = "main", address = "127.0.0.1:0", http = (), service = "main")],
+  v8Flags = ${JSON.stringify(v8Flags)},
 );
 `,
   );
@@ -229,7 +235,14 @@ export async function versionOf(name) {
 export async function versions() {
   const names = { workerd: "workerd", Deno: "deno", Bun: "bun", esbuild: "esbuild" };
   const peers = ["@neondatabase/serverless", "pg", "postgres"];
-  const list = { Node: process.versions.node };
+  const embedded = await readFile(path.join(root, "crates/embedded-postgres/src/installation.rs"), "utf8");
+  const list = {
+    onetrip: JSON.parse(await readFile(path.join(root, "pkg/package.json"), "utf8")).version,
+    // The packager calls all of its releases beta.
+    Rust: /channel = "(.+)"/.exec(await readFile(path.join(root, "rust-toolchain.toml"), "utf8"))[1],
+    PostgreSQL: /PACKAGE_VERSION: &str = "(\d+\.\d+)/.exec(embedded)[1],
+    Node: process.versions.node,
+  };
   for (const [name, module] of [...Object.entries(names), ...peers.map((name) => [name, name])])
     list[name] = await versionOf(module);
   return list;

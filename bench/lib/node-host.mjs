@@ -1,17 +1,5 @@
-// Serves the program under measurement from Node; workerd serves it as a Worker.
+// Serves the program under measurement from Node, Deno or Bun; workerd serves it as a Worker.
 
-import { createServer } from "node:http";
-import { readFile } from "node:fs/promises";
-import { app } from "./app.mjs";
+import { serve } from "./serve.mjs";
 
-const directory = process.argv[2];
-const handle = app((name) => readFile(`${directory}/${name}`));
-const server = createServer(async (request, response) => {
-  try {
-    response.end(await handle(`http://host${request.url}`));
-  } catch (error) {
-    response.statusCode = 500;
-    response.end(String(error?.stack ?? error));
-  }
-});
-server.listen(0, "127.0.0.1", () => console.log(JSON.stringify({ port: server.address().port })));
+serve();

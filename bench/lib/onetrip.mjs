@@ -1,5 +1,5 @@
 // onetrip's candidates, from the built package in pkg/dist: what users install. `#onetrip` is its entry for the
-// runtime that is measured; each asks for text that is not ASCII as UTF-16. `LOCAL_STRINGS` is what the module makes of it.
+// runtime that is measured. `STRINGS` is how it asks for text, `LOCAL_STRINGS` how the module makes it.
 
 import { connect } from "#onetrip";
 import { source } from "#onetrip-wasm";
@@ -29,7 +29,7 @@ function asked(kind, options, answer) {
       return respond();
     };
     await connect(url, { ...options, fetch: first }).query(statement, [0]);
-    if (kind === BLOCKS && !accept.includes(`strings=utf16`)) throw new Error(`the client asks for ${accept}`);
+    if (kind === BLOCKS && !accept.includes(`; strings=${STRINGS},`)) throw new Error(`the client asks for ${accept}`);
     const sql = connect(url, { ...options, fetch: async () => respond() });
     return () => sql.query(statement, [0]);
   };
@@ -77,10 +77,10 @@ async function frames(bytes) {
 }
 
 export const onetrip = {
-  "onetrip, blocks": { format: "utf16.blocks", open: client(BLOCKS) },
+  "onetrip, blocks": { format: `${STRINGS}.blocks`, open: client(BLOCKS) },
   "onetrip, wasm": { format: "frames", open: client(FRAMES, { decode: "local" }) },
-  "onetrip, blocks, no Response": { format: "utf16.blocks", open: clientAlone(BLOCKS) },
+  "onetrip, blocks, no Response": { format: `${STRINGS}.blocks`, open: clientAlone(BLOCKS) },
   "onetrip, wasm, no Response": { format: "frames", open: clientAlone(FRAMES, { decode: "local" }) },
-  "onetrip, decoder of blocks": { format: "utf16.blocks", open: blocks },
+  "onetrip, decoder of blocks": { format: `${STRINGS}.blocks`, open: blocks },
   "onetrip, decoder of frames, wasm": { format: "frames", open: frames },
 };

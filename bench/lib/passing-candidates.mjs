@@ -44,11 +44,11 @@ export const passing = {
   "peer, JSON.stringify(rows)": { format: "peer.json", open: ofPeer(handlers.stringify) },
   "onetrip, response()": { format: "rows.json", open: onetrip(JSON_HEADERS, {}, (query) => query.response()) },
   "onetrip, blocks, Response.json(rows)": {
-    format: "utf16.blocks",
+    format: `${STRINGS}.blocks`,
     open: onetrip(BLOCKS, {}, async (query) => handlers.json(await query)),
   },
   "onetrip, blocks, JSON.stringify(rows)": {
-    format: "utf16.blocks",
+    format: `${STRINGS}.blocks`,
     open: onetrip(BLOCKS, {}, async (query) => handlers.stringify(await query)),
   },
   "onetrip, wasm, Response.json(rows)": {

@@ -53,19 +53,26 @@ const AGAINST = [
   ["onetrip, decoder of frames, wasm", "peer, decoder"],
 ];
 
-export function allocations(results) {
-  const workloads = unique(results.map(({ workload }) => workload));
-  const find = (workload, candidate) =>
-    results.find((entry) => entry.workload === workload && entry.candidate === candidate).bytes;
-  const candidates = unique(results.map(({ candidate }) => candidate));
-  const lines = candidates.map((candidate) => [
-    candidate,
-    ...workloads.map(
-      (workload) =>
-        `${figure(find(workload, candidate) / 1e3)} (${ratio(find(workload, "peer, no Response") / find(workload, candidate))})`,
-    ),
-  ]);
-  return `KB of V8's heap for one answer (times fewer than the peer)\n\n${table(["", ...workloads], lines)}`;
+/** For each runtime, or one, the bytes of the heap, and how many times the peer's are the candidate's. */
+export function allocations(results, only) {
+  return unique(results.map(({ runtime }) => runtime))
+    .filter((runtime) => only === undefined || runtime === only)
+    .map((runtime) => {
+      const here = results.filter((entry) => entry.runtime === runtime);
+      const workloads = unique(here.map(({ workload }) => workload));
+      const find = (workload, candidate) =>
+        here.find((entry) => entry.workload === workload && entry.candidate === candidate).bytes;
+      const lines = unique(here.map(({ candidate }) => candidate)).map((candidate) => [
+        candidate,
+        ...workloads.map(
+          (workload) =>
+            `${figure(find(workload, candidate) / 1e3)} (${ratio(find(workload, "peer, no Response") / find(workload, candidate))})`,
+        ),
+      ]);
+      const heading = only === undefined ? `### ${runtime}: ` : "";
+      return `${heading}KB of the heap for one answer (times fewer than the peer)\n\n${table(["", ...workloads], lines)}`;
+    })
+    .join("\n\n");
 }
 
 /** What a handler costs, and how many times less than the same from onetrip's blocks and from the peer `response()` does. */

@@ -27,7 +27,9 @@ async function start(runtime) {
   }
   const { file } = await bundle("workerd", "worker-host.mjs", "rows.worker.js");
   // Without Node's modules pg and postgres.js do not run in a Worker at all.
-  return startWorkerd(await workerConfiguration("rows", file, await readdir(data), [wasm], ["nodejs_compat"]));
+  return startWorkerd(
+    await workerConfiguration("rows", file, await readdir(data), { modules: [wasm], flags: ["nodejs_compat"] }),
+  );
 }
 
 /**

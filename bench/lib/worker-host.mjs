@@ -1,16 +1,5 @@
-// Serves the program under measurement from workerd. The inputs are bindings, so that no clock and no disk is needed.
+// Serves the program under measurement from workerd.
 
-import { app } from "./app.mjs";
+import { worker } from "./serve-worker.mjs";
 
-let handle;
-
-export default {
-  async fetch(request, env) {
-    handle ??= app((name) => env[name]);
-    try {
-      return new Response(await handle(request.url));
-    } catch (error) {
-      return new Response(String(error?.stack ?? error), { status: 500 });
-    }
-  },
-};
+export default worker();
