@@ -62,8 +62,16 @@ const version = (name) => JSON.parse(readFileSync(join(folder, "node_modules", n
   await checks.that("its types", () =>
     execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder], { stdio: "pipe" }),
   );
-  const dev = [wrangler, "dev", "--ip=127.0.0.1", "--port=0", "--inspector-port=0", "--var", `ONETRIP_URL:${url}`];
-  await withServer(process.execPath, dev, { cwd: folder, env: quiet }, (address) => checks.example(over(address)));
+  const flags = ["--ip=127.0.0.1", "--port=0", "--inspector-port=0", "--var", `ONETRIP_URL:${url}`];
+  const inDevelopment = (script, use) =>
+    withServer(process.execPath, [wrangler, "dev", script, ...flags], { cwd: folder, env: quiet }, (address) =>
+      use(over(address)),
+    );
+  await inDevelopment("src/index.ts", (ask) => checks.example(ask));
+  await inDevelopment("src/scenarios.ts", async (ask) => {
+    await checks.scenarios(ask);
+    await checkSharing(checks, ask);
+  });
   checks.end();
 }
 
