@@ -21,17 +21,11 @@ try {
   const tarball = readdirSync(join(root, "pkg")).find((name) => /^onetrip-.*\.tgz$/.test(name));
   if (tarball === undefined) throw new Error("there is no pkg/onetrip-*.tgz; build it: node pkg/scripts/build.mjs");
   run("node_modules/publint/src/cli.js", "pkg", "--strict", "--pack", "npm");
-  // node16: resolution of Node before 16 knows no subpaths, and Node 20 is the oldest supported. The rule: require() of
-  // the WebAssembly file is nobody's wish, and bundlers take it from both worlds.
-  run(
-    "node_modules/@arethetypeswrong/cli/dist/index.js",
-    join("pkg", tarball),
-    "--profile",
-    "node16",
-    "--ignore-rules",
-    "cjs-resolves-to-esm",
-    "--quiet",
-  );
+  // node16: resolution of Node before 16 knows no subpaths, and Node 20 is the oldest supported.
+  const attw = ["node_modules/@arethetypeswrong/cli/dist/index.js", join("pkg", tarball), "--profile", "node16"];
+  run(...attw, "--quiet", "--exclude-entrypoints", "onetrip.wasm");
+  // require() of the WebAssembly file is nobody's wish, and bundlers take it from both worlds.
+  run(...attw, "--quiet", "--entrypoints", "onetrip.wasm", "--ignore-rules", "cjs-resolves-to-esm");
   const files = readdirSync(tests).filter((name) => name.endsWith(".test.mjs"));
   const test = (names, ...flags) =>
     run(...flags, "--test", "--test-reporter=spec", ...names.map((name) => join(tests, name)));
