@@ -67,7 +67,7 @@ function wrong(given: unknown, url: URL | undefined, path: readonly string[] | u
           : url.protocol !== "https:" && url.protocol !== "http:"
             ? `The endpoint's URL must begin with https:// or http://, as in ${EXAMPLE}`
             : url.search !== "" || url.hash !== ""
-              ? `The endpoint's URL has a part that begins with ? or #. Options go into connect's second argument; in a password these characters are written %3F and %23.`
+              ? `The endpoint's URL has a part that begins with ? or #. Options go into connect's second argument; in a password write %3F and %23.`
               : path?.length === 0
                 ? `The endpoint's URL names no database: it is the path, as in ${EXAMPLE}`
                 : `The path of the endpoint's URL must be the database's name alone, as in ${EXAMPLE}`,
