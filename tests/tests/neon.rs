@@ -9,7 +9,7 @@
 #[allow(dead_code, reason = "the cases use what is not used here")]
 mod tunnel;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use onetrip_tests::http::{self, Response};
@@ -375,6 +375,14 @@ async fn a_session_is_cancelled_by_its_own_key_and_by_no_other() {
     let real = session.query("select pg_backend_pid()").await;
     assert_ne!(real, [process_id.to_string()], "the key is the endpoint's own");
     session.send(tagged(b'Q', b"select pg_sleep(60)")).await;
+    // Nothing is cancelled that has not begun.
+    let begun = "select count(*) = 1 as begun from pg_stat_activity where datname = current_database() and \
+                 query = 'select pg_sleep(60)' and wait_event = 'PgSleep'";
+    let until = Instant::now() + Duration::from_secs(30);
+    while query(&stack, begun).await != json!([{"begun": true}]) {
+        assert!(Instant::now() < until, "the query does not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     for secret in [secret.wrapping_add(1), secret] {
         let mut socket = tunnel::open(stack.gateway.address(), "/").await;
         let mut request = vec![0, 0, 0, 16, 4, 210, 22, 46];
