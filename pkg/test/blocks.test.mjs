@@ -136,7 +136,7 @@ for (const wide of ["utf8", "utf16"]) {
 test("strings of every length around the limits of a code come whole", () => {
   const values = [0, 1, 12, 13, 251, 252, 253, 254, 255, 256, 65_535, 65_536, 70_000].flatMap((length) => [
     "x".repeat(length),
-    "é".repeat(Math.min(length, 253)),
+    "é".repeat(length),
   ]);
   for (const joined of [false, true]) assert.deepStrictEqual(column("text", 25, values, {}, { joined }), values);
 });
@@ -585,7 +585,7 @@ test("characters where bytes are counted are refused", () => {
 test("an unknown encoding is refused", () => {
   for (const [value, at] of [
     ["é", 5 + 12],
-    ["é".repeat(253), 5 + 13 + 2],
+    ["é".repeat(65_536), 5 + 13 + 2],
   ]) {
     const columns = [{ name: "v", oid: 25, kind: "text", values: [value] }];
     const block = encode.block(1, columns);

@@ -268,6 +268,8 @@ test("each runtime asks for text as it reads it fastest", async () => {
     await connect({ url, fetch })`select 1 as v`;
     assert.ok(accept.startsWith(`application/vnd.onetrip.blocks; strings=${strings},`), accept);
   }
+  for (const entry of ["workerd", "edge-light"])
+    assert.match(readFileSync(new URL(`../dist/${entry}.js`, import.meta.url), "utf8"), /strings:"utf16",/);
 });
 
 test("Node, Deno and Bun send queries directly, and only they", async () => {

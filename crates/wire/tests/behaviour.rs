@@ -464,6 +464,29 @@ fn long_text_shares_an_arena_where_that_is_faster() {
 }
 
 #[test]
+fn a_value_keeps_no_more_than_two_long_texts_alive() {
+    let columns: Vec<(String, u32)> = (0..10).map(|column| (format!("c{column}"), 25)).collect();
+    let columns: Vec<(&str, u32)> = columns.iter().map(|(name, oid)| (name.as_str(), *oid)).collect();
+    for (text, strings) in [("a", Strings::Utf16Joined), ("é", Strings::Utf16Joined), ("é", Strings::Utf16)]
+    {
+        let text = text.repeat(60_000 / text.len());
+        let mut frames = Vec::new();
+        frames::fields(&mut frames, &columns);
+        frames::row(&mut frames, &[Some(text.as_bytes()); 10]);
+        frames::frame(&mut frames, b'Z', b"I");
+        let options = BlockOptions { strings, ..BlockOptions::default() };
+        let out = encode(Representation::Blocks(options), Batch::Single, &frames);
+        let fields = frame::first(&out, &Limits::default()).unwrap().unwrap().frame_len();
+        let arena = |at: usize| u32::from_le_bytes(out[fields + at..fields + at + 4].try_into().unwrap());
+        let [ascii, wide] = [9, 13].map(arena);
+        assert!(ascii <= 131_070 && wide <= 2 * 131_070, "{ascii} and {wide} bytes");
+        assert!(ascii.max(wide) >= 60_000, "{ascii} and {wide} bytes");
+        let (rows, _) = blocks::read(&out);
+        assert_eq!(rows, [vec![Value::Text(text); 10]]);
+    }
+}
+
+#[test]
 fn blocks_are_bounded_and_rows_without_columns_are_counted() {
     let mut frames = Vec::new();
     frames::fields(&mut frames, &[]);

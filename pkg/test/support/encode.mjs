@@ -105,7 +105,7 @@ export function block(rows, columns, { wide = "utf16", joined = false } = {}) {
           codes[row] = Math.min(value.length, 252);
           if (value.length > 251) extras.push(u16(value.length));
           ascii += value;
-        } else if (value.length > 251) {
+        } else if (value.length > (wide === "utf8" || plain ? 251 : 65_535)) {
           codes[row] = 254;
           const bytes = plain || wide === "utf8" ? utf8.encode(value) : utf16(value);
           extras.push(concat([plain || wide === "utf8" ? 0 : 1], u32(bytes.length), bytes));

@@ -38,6 +38,13 @@ pub(super) struct Arenas {
 }
 
 impl Arenas {
+    /// Whether a long text may go into an arena: who keeps a value keeps all text of its arena. Without `joined` this is the
+    /// npm package's wasm, where a byte costs more than the rare row whose texts are many and long.
+    fn has_room(&self, value: &[u8]) -> bool {
+        value.len() <= MANY
+            && (cfg!(not(feature = "joined")) || self.ascii.len().max(self.wide.len() / 2) <= MANY)
+    }
+
     pub(super) fn start(&mut self, strings: Strings) {
         self.ascii.clear();
         self.wide.clear();
@@ -108,14 +115,17 @@ fn text(column: &Column<'_>, strings: Strings, arenas: &mut Arenas, out: &mut Ve
         let code = match short {
             Some(len) if append_ascii(&mut arenas.ascii, value) => len,
             // What is decoded with others is decoded several times faster; in UTF-8 its units have to be counted.
-            _ if short.is_some() || strings != Strings::Utf8 && value.len() <= MANY && !value.is_ascii() => {
+            _ if short.is_some()
+                || strings != Strings::Utf8 && arenas.has_room(value) && !value.is_ascii() =>
+            {
                 let units = u16::try_from(text::append(&mut arenas.wide, value, strings))
                     .expect("there are no more units than bytes");
                 out.extend_from_slice(&units.to_le_bytes());
                 WIDE
             }
+            // It is ASCII, or it would be in the other arena.
             #[cfg(feature = "joined")]
-            _ if strings == Strings::Utf16Joined && value.len() <= MANY && value.is_ascii() => {
+            _ if strings == Strings::Utf16Joined && arenas.has_room(value) => {
                 arenas.ascii.extend_from_slice(value);
                 let units = u16::try_from(value.len()).expect("it has at most MANY bytes");
                 out.extend_from_slice(&units.to_le_bytes());
