@@ -4,7 +4,25 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 
 /** Headers of an answer of 1,000 bytes, and the first of them. */
-const HALF = "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.onetrip.blocks\r\ncontent-length: 1000\r\n\r\n2";
+const HALF = [
+  "HTTP/1.1 200 OK",
+  "content-type: application/vnd.onetrip.blocks",
+  "content-length: 1000",
+  "access-control-allow-origin: *",
+  "",
+  "2",
+].join("\r\n");
+
+/** What a browser asks for before it sends a request from another origin. */
+const PREFLIGHT = [
+  "HTTP/1.1 204 No Content",
+  "access-control-allow-origin: *",
+  "access-control-allow-methods: POST",
+  "access-control-allow-headers: authorization, content-type",
+  "connection: close",
+  "",
+  "",
+].join("\r\n");
 
 /** What becomes of a connection once its first bytes have come: a request, but for `noTls`, which is asked for a session. */
 const ENDS = {
@@ -20,6 +38,7 @@ const ENDS = {
  */
 export async function withBroken(use) {
   const servers = [];
+  const sockets = new Set();
   const counts = {};
   const urls = {};
   const listen = async (name, server) => {
@@ -32,7 +51,9 @@ export async function withBroken(use) {
       counts[name] = 0;
       const server = createServer((socket) => {
         socket.on("error", () => {});
-        socket.once("data", () => {
+        sockets.add(socket);
+        socket.once("data", (bytes) => {
+          if (bytes.toString("latin1").startsWith("OPTIONS ")) return socket.end(PREFLIGHT);
           counts[name]++;
           end(socket);
         });
@@ -70,6 +91,7 @@ export async function withBroken(use) {
     };
     return await use(urls, problems);
   } finally {
+    for (const socket of sockets) socket.destroy();
     for (const server of servers) server.close();
   }
 }

@@ -60,7 +60,7 @@ await withProject(async (project) => {
   writeFileSync(file, program);
   await inRuntime("Node", ["refused", "noTls"], async (broken) => {
     const args = [file, url, newPrefix(), JSON.stringify(broken)];
-    return (await promisify(execFile)(process.execPath, args)).stdout;
+    return (await promisify(execFile)(process.execPath, args, { timeout: 120_000 })).stdout;
   });
 
   const out = join(project, "out");
@@ -75,7 +75,7 @@ await withProject(async (project) => {
   await withWorkerd(modules, { ONETRIP_URL: url }, (address) =>
     inRuntime("workerd", [], async (broken) => {
       const body = JSON.stringify({ prefix: newPrefix(), broken });
-      const answered = await fetch(address, { method: "POST", body });
+      const answered = await fetch(address, { method: "POST", body, signal: AbortSignal.timeout(120_000) });
       const text = await answered.text();
       if (answered.status !== 200) throw new Error(`the Worker answered ${answered.status}: ${text.slice(0, 2000)}`);
       return text;

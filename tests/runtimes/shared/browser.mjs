@@ -17,7 +17,9 @@ const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "applic
  * a development server at an address. `all`: the page has the package's other entries, too.
  */
 export const checkPages = (checks, project, options) =>
-  withBroken((broken, problems) => checkPagesWith(checks, project, options, broken, problems));
+  options.all
+    ? withBroken((...broken) => checkPagesWith(checks, project, options, ...broken))
+    : checkPagesWith(checks, project, options);
 
 async function checkPagesWith(
   checks,
