@@ -20,6 +20,7 @@ const FRAMES = "application/vnd.onetrip.pgwire";
 const CANDIDATES = [
   { name: "empty", program: "cold-empty.mjs", format: "utf16.blocks", workloads: ["1x5"] },
   { name: "peer", program: "cold-peer.mjs", format: "peer.json" },
+  { name: "peer, minified", program: "cold-peer.mjs", format: "peer.json", minify: true },
   {
     name: "onetrip, blocks",
     program: "cold-onetrip.mjs",

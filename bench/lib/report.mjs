@@ -119,7 +119,7 @@ export function cold(results) {
   const lines = results
     .filter(({ candidate }) => candidate !== "empty")
     .map(({ candidate, workload, load, first, both }) => {
-      const peer = of(workload, "peer");
+      const peer = of(workload, candidate.endsWith(", minified") ? "peer, minified" : "peer");
       const times = candidate.startsWith("onetrip") ? ratio(peer.both.median / both.median) : "";
       return [candidate, workload, spread(load), spread(first), spread(both), times];
     });
