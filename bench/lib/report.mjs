@@ -14,31 +14,35 @@ const ratio = (number) => `${number.toFixed(1)}×`;
 /** The function of this file for a benchmark's name. */
 export const functionName = (name) => name.replace(/-./, (part) => part[1].toUpperCase());
 
-/** For each runtime, or one, the figures, and how many times the peer's CPU is the candidate's. */
-export function rows(results, only) {
-  return unique(results.map(({ runtime }) => runtime))
+/** What `show` makes of the results of each runtime, or of one, and their workloads. */
+const inRuntimes = (results, only, show) =>
+  unique(results.map(({ runtime }) => runtime))
     .filter((runtime) => only === undefined || runtime === only)
     .map((runtime) => {
       const here = results.filter((entry) => entry.runtime === runtime);
-      const workloads = unique(here.map(({ workload }) => workload));
-      const find = (workload, candidate) =>
-        here.find((entry) => entry.workload === workload && entry.candidate === candidate);
-      const candidates = unique(here.map(({ candidate }) => candidate));
-      const lines = candidates.map((candidate) => [
-        candidate,
-        ...workloads.map((workload) => spread(find(workload, candidate))),
-      ]);
-      const ratios = AGAINST.filter(([one, other]) => candidates.includes(one) && candidates.includes(other)).map(
-        ([one, other]) => [
-          `${one}, against ${other}`,
-          ...workloads.map((workload) => ratio(find(workload, other).median / find(workload, one).median)),
-        ],
-      );
       const heading = only === undefined ? `### ${runtime}: ` : "";
-      return `${heading}µs of CPU of the main thread for one answer, median (quartiles)\n\n${table(["", ...workloads], lines)}\n\n${table(["times less", ...workloads], ratios)}`;
+      return `${heading}${show(here, unique(here.map(({ workload }) => workload)))}`;
     })
     .join("\n\n");
-}
+
+/** The figures, and how many times the peer's CPU is the candidate's. */
+export const rows = (results, only) =>
+  inRuntimes(results, only, (here, workloads) => {
+    const find = (workload, candidate) =>
+      here.find((entry) => entry.workload === workload && entry.candidate === candidate);
+    const candidates = unique(here.map(({ candidate }) => candidate));
+    const lines = candidates.map((candidate) => [
+      candidate,
+      ...workloads.map((workload) => spread(find(workload, candidate))),
+    ]);
+    const ratios = AGAINST.filter(([one, other]) => candidates.includes(one) && candidates.includes(other)).map(
+      ([one, other]) => [
+        `${one}, against ${other}`,
+        ...workloads.map((workload) => ratio(find(workload, other).median / find(workload, one).median)),
+      ],
+    );
+    return `µs of CPU of the main thread for one answer, median (quartiles)\n\n${table(["", ...workloads], lines)}\n\n${table(["times less", ...workloads], ratios)}`;
+  });
 
 /** What is compared with what: equal work first. */
 const AGAINST = [
@@ -53,27 +57,20 @@ const AGAINST = [
   ["onetrip, decoder of frames, wasm", "peer, decoder"],
 ];
 
-/** For each runtime, or one, the bytes of the heap, and how many times the peer's are the candidate's. */
-export function allocations(results, only) {
-  return unique(results.map(({ runtime }) => runtime))
-    .filter((runtime) => only === undefined || runtime === only)
-    .map((runtime) => {
-      const here = results.filter((entry) => entry.runtime === runtime);
-      const workloads = unique(here.map(({ workload }) => workload));
-      const find = (workload, candidate) =>
-        here.find((entry) => entry.workload === workload && entry.candidate === candidate).bytes;
-      const lines = unique(here.map(({ candidate }) => candidate)).map((candidate) => [
-        candidate,
-        ...workloads.map(
-          (workload) =>
-            `${figure(find(workload, candidate) / 1e3)} (${ratio(find(workload, "peer, no Response") / find(workload, candidate))})`,
-        ),
-      ]);
-      const heading = only === undefined ? `### ${runtime}: ` : "";
-      return `${heading}KB of the heap for one answer (times fewer than the peer)\n\n${table(["", ...workloads], lines)}`;
-    })
-    .join("\n\n");
-}
+/** The bytes of the heap, and how many times the peer's are the candidate's. */
+export const allocations = (results, only) =>
+  inRuntimes(results, only, (here, workloads) => {
+    const find = (workload, candidate) =>
+      here.find((entry) => entry.workload === workload && entry.candidate === candidate).bytes;
+    const lines = unique(here.map(({ candidate }) => candidate)).map((candidate) => [
+      candidate,
+      ...workloads.map(
+        (workload) =>
+          `${figure(find(workload, candidate) / 1e3)} (${ratio(find(workload, "peer, no Response") / find(workload, candidate))})`,
+      ),
+    ]);
+    return `KB of the heap for one answer (times fewer than the peer)\n\n${table(["", ...workloads], lines)}`;
+  });
 
 /** What a handler costs, and how many times less than the same from onetrip's blocks and from the peer `response()` does. */
 export function passing(results, only) {
