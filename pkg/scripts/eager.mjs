@@ -169,7 +169,7 @@ function editsOf(node, isCalled) {
 }
 
 /**
- * Private names become names that are shortened (build.mjs), and fields are assigned by the constructor: a cold Worker takes 3 %
+ * Private names become names that are shortened (build.mjs), and fields are assigned by the constructor: a cold Worker takes 1 to 3 %
  * less for it, and what is assigned to a prototype has no private name anyway. Users hold none of these classes.
  */
 function editsOfPrivates(node, called) {
