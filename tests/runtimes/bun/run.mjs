@@ -4,8 +4,7 @@
 
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { withBroken } from "../requests/broken.mjs";
-import { newPrefix, root } from "../shared/package.mjs";
+import { root } from "../shared/package.mjs";
 import { Checks, equal, openProject, over, platformProgram, withServer } from "../shared/project.mjs";
 
 const project = await openProject(import.meta.url);
@@ -28,15 +27,7 @@ if (bun !== undefined) {
     await checks.that("its entry", async () => equal(await over(address)("/entry"), "bun.js"));
     await checks.example(over(address));
     await checks.scenarios(over(address));
-    await checks.scenarios(over(address), "/neon", " by onetrip/neon");
-    await checks.that("requests that do in PostgreSQL what they should", async () =>
-      equal(await over(address)("/requests", JSON.stringify({ prefix: newPrefix() })), []),
-    );
-    await checks.that("broken connections", () =>
-      withBroken(async (urls, problems) =>
-        equal(problems(await over(address)("/network", JSON.stringify(urls)), ["refused"]), []),
-      ),
-    );
+    await checks.others(over(address), "/", ["refused"]);
   });
   checks.end();
 }

@@ -3,9 +3,7 @@
 import * as onetrip from "onetrip";
 import * as neon from "onetrip/neon";
 import * as sqlstate from "onetrip/sqlstate";
-import { runRequests } from "../requests/checks.mjs";
-import { runNetwork } from "../requests/network.mjs";
-import { runAll, runNeon } from "../shared/scenarios.mjs";
+import { runAsked } from "../shared/asked.mjs";
 import example from "./main.ts";
 
 const server = Bun.serve({
@@ -13,18 +11,10 @@ const server = Bun.serve({
   port: 0,
   idleTimeout: 0,
   async fetch(request) {
-    const url = process.env.ONETRIP_URL!;
     if (request.method === "POST") {
-      const input = (await request.json()) as Record<string, string>;
-      return Response.json(
-        await (request.url.endsWith("/neon")
-          ? runNeon(neon, url, input)
-          : request.url.endsWith("/requests")
-            ? runRequests(onetrip.connect, url, onetrip, sqlstate, input.prefix)
-            : request.url.endsWith("/network")
-              ? runNetwork(onetrip.connect, input, onetrip)
-              : runAll(onetrip, url, input)),
-      );
+      const what = request.url.split("/").pop();
+      const entries = { onetrip, neon, sqlstate };
+      return Response.json(await runAsked(what, entries, process.env.ONETRIP_URL!, await request.json()));
     }
     if (request.url.endsWith("/entry")) return Response.json(import.meta.resolve("onetrip").split("/").pop());
     return example.fetch();

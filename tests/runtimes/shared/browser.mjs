@@ -64,8 +64,8 @@ async function checkPagesWith(
     await checks.report(result.slim, `${what} slim with its user's module`);
     if (all) {
       await checks.report(result.neon, `${what} by onetrip/neon`);
-      await checks.that("requests that do in PostgreSQL what they should", () => equal(result.requests, []));
-      await checks.that("broken connections", () => equal(problems(result.network, []), []));
+      await checks.requests(() => result.requests);
+      await checks.network(() => problems(result.network, []));
     }
   } finally {
     server.closeAllConnections();

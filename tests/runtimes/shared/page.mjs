@@ -1,8 +1,7 @@
 // What a bundled page does in the tests: the scenarios by both entries, and a look at the example beside it.
 
-import { runRequests } from "../requests/checks.mjs";
-import { runNetwork } from "../requests/network.mjs";
-import { runAll, runNeon } from "./scenarios.mjs";
+import { runAsked } from "./asked.mjs";
+import { runAll } from "./scenarios.mjs";
 
 /**
  * Runs it all and sends what was found to the server of the page. `wasm` is the module as this bundler hands it over,
@@ -17,9 +16,9 @@ export async function runPage(onetrip, connectSlim, wasm, others) {
     found.default = await runAll(onetrip, url, input);
     found.slim = await runAll({ ...onetrip, connect }, url, { ...input, prefix: `${input.prefix}s` });
     if (others !== undefined) {
-      found.neon = await runNeon(others.neon, url, input);
-      found.requests = await runRequests(onetrip.connect, url, onetrip, others.sqlstate, `${input.prefix}r`);
-      found.network = await runNetwork(onetrip.connect, broken, onetrip);
+      const inputs = { neon: input, requests: { prefix: `${input.prefix}r` }, network: broken };
+      for (const [what, given] of Object.entries(inputs))
+        found[what] = await runAsked(what, { onetrip, ...others }, url, given);
     }
   } catch (error) {
     found.error = String(error.stack);

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:f
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withBroken } from "../requests/broken.mjs";
 import { newPrefix, root, scenarioFiles, testUrl } from "./package.mjs";
 
 /** What the example of every project answers. */
@@ -145,6 +146,28 @@ export class Checks {
     const input = { files: scenarioFiles(), prefix: newPrefix() };
     await this.that(`an answer${what}`, async () => (found = await ask(path, JSON.stringify(input))), { silent: true });
     if (found !== undefined) await this.report(found, what);
+  }
+
+  /**
+   * What runAsked (asked.mjs) does beside them, at paths that begin with `path`. The runtime tells of the broken endpoints in
+   * `told` that no connection came about.
+   */
+  async others(ask, path, told) {
+    await this.scenarios(ask, `${path}neon`, " by onetrip/neon");
+    await this.requests(() => ask(`${path}requests`, JSON.stringify({ prefix: newPrefix() })));
+    await withBroken((urls, problems) =>
+      this.network(async () => problems(await ask(`${path}network`, JSON.stringify(urls)), told)),
+    );
+  }
+
+  /** What requests do in PostgreSQL: `failed` gives what they do not. */
+  requests(failed) {
+    return this.that("requests that do in PostgreSQL what they should", async () => equal(await failed(), []));
+  }
+
+  /** What broken connections say: `problems` gives what is wrong with it. */
+  network(problems) {
+    return this.that("broken connections", async () => equal(await problems(), []));
   }
 
   /** What the scenarios and mistakes came to. */

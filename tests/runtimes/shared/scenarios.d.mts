@@ -2,6 +2,3 @@
 
 /** All that a runtime is asked: the scenarios by each way to decode, and the mistakes. */
 export function runAll(onetrip: object, url: string, input: unknown, ways?: ("endpoint" | "local")[]): Promise<object>;
-
-/** The same endpoint by Neon's protocol. */
-export function runNeon(neon: object, url: string, input: unknown): Promise<object>;

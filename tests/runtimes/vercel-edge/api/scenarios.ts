@@ -5,9 +5,7 @@ import { connect } from "onetrip/slim";
 import module from "onetrip/onetrip.wasm?module";
 import * as neon from "onetrip/neon";
 import * as sqlstate from "onetrip/sqlstate";
-import { runRequests } from "../../requests/checks.mjs";
-import { runNetwork } from "../../requests/network.mjs";
-import { runAll, runNeon } from "../../shared/scenarios.mjs";
+import { runAsked } from "../../shared/asked.mjs";
 
 export const config = { runtime: "edge" };
 
@@ -17,10 +15,7 @@ const slim = {
 };
 
 export default async function handler(request: Request): Promise<Response> {
-  const [url, input] = [process.env.ONETRIP_URL!, await request.json()];
-  if (request.url.endsWith("?neon")) return Response.json(await runNeon(neon, url, input));
-  if (request.url.endsWith("?requests"))
-    return Response.json(await runRequests(onetrip.connect, url, onetrip, sqlstate, input.prefix));
-  if (request.url.endsWith("?network")) return Response.json(await runNetwork(onetrip.connect, input, onetrip));
-  return Response.json(await runAll(request.url.endsWith("?slim") ? slim : onetrip, url, input));
+  const what = request.url.split("?")[1];
+  const entries = { onetrip: what === "slim" ? slim : onetrip, neon, sqlstate };
+  return Response.json(await runAsked(what, entries, process.env.ONETRIP_URL!, await request.json()));
 }
