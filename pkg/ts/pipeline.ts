@@ -9,14 +9,14 @@ import { ResponseReader, readRows } from "./response.js";
 import { bodyOf } from "./statement-json.js";
 import type { Group } from "./statement.js";
 import type { Mapping } from "./types.js";
-import { readFrames, wireMapping, type LoadWasm, type Strings, type Wasm } from "./wasm.js";
+import { readFrames, wireMapping, type LoadWasm, type Wasm } from "./wasm.js";
 
 /** What differs by runtime. */
 export interface Runtime {
-  /** What the runtime reads fastest. */
-  readonly strings: Strings;
-  /** The same if WebAssembly makes the blocks here, where making UTF-16 takes longer than most decoders. Default: `strings`. */
-  readonly localStrings?: Strings;
+  /** The text that the runtime reads fastest: `strings` of PROTOCOL.md section 3. */
+  readonly strings: "utf8" | "utf16" | "utf16-joined";
+  /** The same if WebAssembly makes the blocks here, where making UTF-16 takes longer than most decoders. Default: as `strings`. */
+  readonly localStrings?: "utf8" | "utf16";
   /** Loads the WebAssembly module; without it there is no `decode: "local"` and nothing is sent twice. */
   readonly loadWasm: LoadWasm | undefined;
 }
@@ -83,7 +83,7 @@ export class Pipelines implements Protocol {
     const rows = answered.status === 200 ? readRows(bytes, groups) : undefined;
     if (rows !== undefined) return [[rows]];
     const response = new ResponseReader(groups);
-    const { loadWasm, strings, localStrings = strings } = this.#runtime;
+    const { loadWasm, strings, localStrings = strings === "utf8" ? strings : "utf16" } = this.#runtime;
     const type = mediaType(answered);
     try {
       if (answered.status !== 200) throw refusal(this.url, answered, bytes);

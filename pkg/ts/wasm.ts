@@ -41,9 +41,6 @@ export interface Wasm {
   reset(): void;
 }
 
-/** How text is written: `strings` of PROTOCOL.md section 3. The module has no joined text and takes it for UTF-8. */
-export type Strings = "utf8" | "utf16" | "utf16-joined";
-
 /** Loads the module once; asked again, it gives the same. */
 export type LoadWasm = () => Promise<Wasm>;
 
@@ -64,7 +61,7 @@ function updateMemory({ memory: { buffer } }: Wasm["exports"]): void {
 export function readFrames(
   wasm: Wasm,
   frames: Uint8Array,
-  strings: Strings,
+  strings: "utf8" | "utf16",
   mapping: WireMapping,
   response: ResponseReader,
 ): void {
