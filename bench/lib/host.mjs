@@ -238,8 +238,8 @@ export async function versions() {
   const embedded = await readFile(path.join(root, "crates/embedded-postgres/src/installation.rs"), "utf8");
   const list = {
     onetrip: JSON.parse(await readFile(path.join(root, "pkg/package.json"), "utf8")).version,
-    // The packager calls all of its releases beta.
     Rust: /channel = "(.+)"/.exec(await readFile(path.join(root, "rust-toolchain.toml"), "utf8"))[1],
+    // The packager calls all of its releases beta.
     PostgreSQL: /PACKAGE_VERSION: &str = "(\d+\.\d+)/.exec(embedded)[1],
     Node: process.versions.node,
   };
