@@ -43,9 +43,27 @@ export async function runNeon({ connect, neon, neonConfig, NeonDbError }, url, {
     [{ a: 1 }],
     [{ b: 2 }],
   ]);
+  const marker = `select pg_sleep(30) as ${prefix}`;
+  const running = `select count(*)::int4 as n from pg_stat_activity where state = 'active' and query = '${marker}'`;
+  const controller = new AbortController();
+  const aborted = sql.query(marker, [], { fetchOptions: { signal: controller.signal } }).catch((error) => error);
+  await check("a query that is to be aborted begins", () => until(sql, running, 1), true);
+  controller.abort();
+  if (!((await aborted) instanceof Error)) mistakes.push("neon(), an abort: the query has an answer");
+  await check("an abort cancels in PostgreSQL", () => until(sql, running, 0), true);
   const failed = await sql`select 1 / 0`.catch((error) => error);
   if (!(failed instanceof NeonDbError && failed.code === "22012")) mistakes.push(`neon(), a mistake: ${failed}`);
   return { reports, mistakes };
+}
+
+/** Whether the statement counts so many within ten seconds. */
+async function until(sql, statement, count) {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const [{ n }] = await sql.query(statement);
+    if (n === count) return true;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return false;
 }
 
 /**
